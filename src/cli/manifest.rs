@@ -9,8 +9,8 @@ pub(crate) enum ManifestOf {
         after_help = "Exit codes: 0 written or unchanged, 1 a migration cannot be applied, 78 --check found a difference.
 
 Examples:
-  portcullis manifest sql                      after a change in the migrations; commit both
-  RUN portcullis manifest sql --check          in a Dockerfile: an outdated manifest fails the build"
+  portcullis manifest sql               after a new migration; commit both
+  RUN portcullis manifest sql --check   in a Dockerfile: a stale one fails there"
     )]
     Sql {
         /// Compare with the existing file instead of writing it
@@ -19,8 +19,8 @@ Examples:
     },
     /// From a Django project, which its own Python loads; needs no database
     #[command(after_help = "Examples:
-  RUN portcullis manifest django               in a Dockerfile: a start does not load the project
-  portcullis manifest django --check           in CI, if the manifest is committed")]
+  RUN portcullis manifest django       in a Dockerfile: a start runs no Python
+  portcullis manifest django --check   in CI, if the manifest is committed")]
     Django {
         /// Compare with the existing file instead of writing it
         #[arg(long)]
@@ -29,11 +29,12 @@ Examples:
     /// From the migration files of another framework, and the tables of a database that its command has just migrated
     #[command(
         after_help = "It reads the configured [database], which must be completely migrated, and changes nothing in it.
+
 Exit codes: 0 written or unchanged, 1 the database is not completely migrated.
 
 Examples:
-  portcullis manifest structure --tenant demo      in CI, after the framework has migrated a new database
-  portcullis manifest structure                    without tenants: the shared schema only"
+  portcullis manifest structure --tenant demo   in CI, in a migrated database
+  portcullis manifest structure                 without tenants"
     )]
     Structure {
         /// The schema of a migrated tenant
@@ -42,8 +43,8 @@ Examples:
     },
     /// From the migration files of another framework, which are read without starting it; needs no database
     #[command(after_help = "Examples:
-  RUN portcullis manifest files                in a Dockerfile, after the migrations were copied
-  portcullis manifest files --check            in CI, if the manifest is committed")]
+  RUN portcullis manifest files       in a Dockerfile, after the migrations
+  portcullis manifest files --check   in CI, if the manifest is committed")]
     Files {
         /// Compare with the existing file instead of writing it
         #[arg(long)]

@@ -44,20 +44,25 @@ pub(crate) const VERSION: &str = match option_env!("PORTCULLIS_VERSION") {
   CMD [\"gunicorn\", \"app.wsgi\"]
 
 First steps:
-  portcullis init-config      writes a first config.toml from the files of this folder
-  portcullis check            validates config.toml
-  portcullis plan             shows the steps of a start
-  portcullis verify           proves that every migration is applied; reads only
-  portcullis run -- SERVER    runs the steps, then starts the server
+  portcullis init-config     writes a first config.toml for this folder
+  portcullis check           validates config.toml
+  portcullis plan            shows the steps of a start
+  portcullis verify          proves that every migration is applied; reads only
+  portcullis run -- SERVER   runs the steps, then starts the server
 
-Variables: PORTCULLIS_CONFIG (the configuration file), PORTCULLIS_LOG_FORMAT, NO_COLOR, FORCE_COLOR,
-PORTCULLIS_TERMINATION_LOG (the file for the termination message), PORTCULLIS_OVERRIDE (opens the
-gate once: \"gate:REASON\"), PORTCULLIS_LOG (a level for the developers' log), and those that the
-file names.
+Variables, besides those that the file names:
+  PORTCULLIS_CONFIG           the configuration file
+  PORTCULLIS_OVERRIDE         opens the gate once: \"gate:REASON\"
+  PORTCULLIS_RUN_WITH         the words before a command in the box,
+                              such as `docker compose run --rm web`
+  PORTCULLIS_LOG_FORMAT       the log format
+  PORTCULLIS_TERMINATION_LOG  the file for the termination message
+  PORTCULLIS_LOG              a level for the developers' log
+  NO_COLOR, FORCE_COLOR       without and with colour
 
-Exit codes: 0 done, 1 incomplete, 64 usage, 69 not ready in time, 70 internal, 73 provisioning,
-74 not proven, 75 lock, 77 refused, 78 configuration, 79 a command failed, 124 timed out,
-126 and 127 the server cannot be started, 128+n ended by signal n."
+Exit codes: 0 done, 1 incomplete, 64 usage, 69 not ready in time, 70 internal, 73 provisioning, 74 not proven, \
+75 lock, 77 refused, 78 configuration, 79 a command failed, 124 timed out, 126 and 127 the server cannot be started, \
+128+n ended by signal n."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -147,22 +152,22 @@ pub(crate) enum Colour {
 pub(crate) enum Command {
     /// The entrypoint: run the steps, then exec the server
     #[command(after_help = "Examples:
-  portcullis run                            runs the steps, then [server] command
-  portcullis run -- gunicorn app.wsgi       runs the steps, then this server
-  portcullis run --no-server                runs the steps only: an init container or a Job
-  portcullis run --no-config -- sleep 60    runs no step")]
+  portcullis run                          runs the steps, then [server] command
+  portcullis run -- gunicorn app.wsgi     runs the steps, then this server
+  portcullis run --no-server              in an init container or a Job
+  portcullis run --no-config -- sleep 60  runs no step")]
     Run(Run),
     /// A plain init: forward signals, reap orphans, and exit with the child's code
     #[command(after_help = "Examples:
   portcullis init -- gunicorn app.wsgi
-  portcullis init -r TERM:QUIT -- nginx        QUIT lets nginx finish its requests
+  portcullis init -r TERM:QUIT -- nginx        QUIT lets nginx finish requests
   portcullis init -e 143 -- java -jar app.jar  an end by TERM is a success")]
     Init(Init),
     /// Write a first config.toml from the files of this folder; overwrites nothing
     #[command(
-        after_help = "It reads manage.py and settings, folders of SQL migrations, compose files, .env files, a Procfile and
-package.json. It runs nothing. If DATABASE_URL (or DB_HOST, POSTGRES_HOST, PGHOST) or --database gives a
-database, it reads from there which tool's ledger it has and which table lists the tenants.
+        after_help = "It reads manage.py and settings, folders of SQL migrations, compose files, .env files, a Dockerfile, a Procfile and \
+package.json. It runs nothing. If DATABASE_URL (or DB_HOST, POSTGRES_HOST, PGHOST) or --database gives a database, it \
+reads from there which tool's ledger it has and which table lists the tenants.
 
 Examples:
   portcullis init-config
@@ -176,8 +181,9 @@ Examples:
     },
     /// Show which migration ledgers a database has, which files fit, and the configuration for them; reads only
     #[command(
-        after_help = "It reads the database of --database, else of config.toml, else of DATABASE_URL (or DB_HOST, POSTGRES_HOST,
+        after_help = "It reads the database of --database, else of config.toml, else of DATABASE_URL (or DB_HOST, POSTGRES_HOST, \
 PGHOST), and the migration files of this folder.
+
 Exit codes: 0 a ledger was found, 1 none was found, 74 a ledger cannot be read.
 
 Examples:
@@ -228,13 +234,13 @@ Examples:
         after_help = "Exit codes: 0 complete, 1 incomplete or a migration failed, 74 not proven, 75 lock.
 
 Examples:
-  portcullis repair acme                                 applies what is pending, then verifies
-  portcullis repair acme --dry-run                       lists what would be applied, changes nothing
-  portcullis repair acme --record                        ledger rows are lost, and the tables exist
-  portcullis repair acme --print-sql                     the SQL that creates lost tables, columns, indexes
-  portcullis repair acme --restore                       runs that SQL in one transaction
-  portcullis repair acme --replay finance                the ledger is complete, and the app's tables are lost
-  portcullis repair --all-affected --replay finance      an app that moved from SHARED_APPS to TENANT_APPS"
+  portcullis repair acme                   applies what is pending, verifies
+  portcullis repair acme --dry-run         changes nothing
+  portcullis repair acme --record          ledger rows are lost, tables exist
+  portcullis repair acme --print-sql       the SQL that creates lost tables
+  portcullis repair acme --restore         runs that SQL in one transaction
+  portcullis repair acme --replay finance  Django: the app's tables are lost
+  portcullis repair --all-affected --replay finance"
     )]
     Repair(Repair),
     /// Create, list, show and delete tenants
@@ -262,7 +268,7 @@ Examples:
     /// Write the manifest, which lists what the code expects; run it when the image is built
     #[command(after_help = "Examples:
   portcullis manifest sql
-  portcullis manifest django --check       in CI: compares with the committed file")]
+  portcullis manifest django --check   in CI: compares with the committed file")]
     Manifest {
         #[command(subcommand)]
         framework: ManifestOf,
@@ -270,11 +276,12 @@ Examples:
     /// Report the status of the start-up, for probes in an image without a shell
     #[command(
         after_help = "It reads the file of `[status] file`, else it requests the endpoint of `[status] listen`.
+
 Exit codes: 0 yes, 1 no.
 
 Examples:
-  portcullis health           0 once the start-up has finished (readiness, Docker's HEALTHCHECK)
-  portcullis health --live    0 also while the start-up is running (liveness)"
+  portcullis health         0 once the start-up has finished: readiness
+  portcullis health --live  0 also while the start-up is running: liveness"
     )]
     Health {
         /// Succeed also while the start-up is running

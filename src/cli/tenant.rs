@@ -8,8 +8,8 @@ use super::format::{Format, TextOrJson};
 pub(crate) enum Tenant {
     /// Create a tenant completely (rows, schema, every migration, verified), or not at all
     #[command(
-        after_help = "Exit codes: 0 the tenant is complete, 73 it could not be created (rolled back, or the message names what
-exists), 75 the lock could not be acquired in time, 77 refused, 78 configuration or manifest.
+        after_help = "Exit codes: 0 the tenant is complete, 73 it could not be created (rolled back, or the message names what exists), \
+75 the lock could not be acquired in time, 77 refused, 78 configuration or manifest.
 
 Examples:
   portcullis tenant create acme
@@ -37,7 +37,7 @@ Examples:
     Show(TenantShow),
     /// Build the tenant template for this release (Django)
     #[command(after_help = "Example:
-  portcullis tenant template                   after each change of the migrations")]
+  portcullis tenant template            after each change of the migrations")]
     Template,
     /// Delete a tenant: its registry rows and its schema with everything in it
     #[command(after_help = "Examples:

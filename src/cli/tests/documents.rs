@@ -68,3 +68,12 @@ fn every_command_in_the_documents_parses() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(checked > 100, "only {checked} commands found");
 }
+
+/// Chromium prints this many rows of this width on one page A4 (11 pixels, margins of 12 mm).
+#[test]
+fn the_quick_reference_fits_one_page() {
+    let page = include_str!("../../../docs/quick-reference.md");
+    assert!(page.lines().count() <= 60, "{} lines", page.lines().count());
+    let long: Vec<_> = page.lines().filter(|line| line.len() > 125).collect();
+    assert!(long.is_empty(), "{long:?}");
+}

@@ -16,8 +16,8 @@ fn the_help_of_every_subcommand_has_an_example_that_parses() {
             assert!(!examples.is_empty(), "`{path}` has no example");
             for line in examples {
                 let line = line.trim_start().trim_start_matches("RUN ");
-                // Three blanks separate the explanation; `|` and `>` are for the shell.
-                let line = line.split("   ").next().unwrap_or_default();
+                // Two blanks separate the explanation; `|` and `>` are for the shell.
+                let line = line.split("  ").next().unwrap_or_default();
                 let words = line.split(' ').take_while(|word| !["|", ">"].contains(word)).map(OsString::from);
                 let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
                 if words.first().is_some_and(|word| word == "portcullis") {
@@ -27,6 +27,28 @@ fn the_help_of_every_subcommand_has_an_example_that_parses() {
             }
             walk(subcommand, &path);
         }
+    }
+    walk(&Cli::command(), "portcullis");
+}
+
+/// clap wraps a paragraph at the terminal's width, and ruins lines that are broken already or aligned.
+#[test]
+fn the_help_of_every_subcommand_fits_a_terminal_of_80_columns() {
+    fn walk(command: &clap::Command, path: &str) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for paragraph in help.split("\n\n") {
+            for line in paragraph.lines().filter(|_| paragraph.contains('\n')) {
+                assert!(
+                    line.len() <= 80,
+                    "`{path}` has a broken paragraph, or a line that is too long: {line}"
+                );
+                assert!(
+                    line.starts_with("  ") || line.ends_with(':'),
+                    "`{path}` has a broken paragraph: {line}"
+                );
+            }
+        }
+        command.get_subcommands().for_each(|command| walk(command, command.get_name()));
     }
     walk(&Cli::command(), "portcullis");
 }
