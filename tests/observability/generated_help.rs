@@ -10,6 +10,7 @@ use crate::support::{
     portcullis::Portcullis,
     process::{Outcome, Running},
     sample::{Engine, Sample},
+    terminal::Session,
 };
 
 const SHIPPED: [&str; 4] = [
@@ -114,6 +115,31 @@ fn bash_completes_the_names_of_tenants() {
         assert_eq!(Running::start(bash, false).wait().exits(0).stdout, expected, "{words}");
     }
     sample.portcullis.run(["tenant", "list", "--names"]).exits(0).prints("acme\ndemo\nglobex\n");
+}
+
+#[test]
+fn zsh_completes_the_names_of_tenants() {
+    let sample = Sample::complete_on(Engine::Sqlite);
+    let completions = sample.portcullis.run(["completions", "zsh"]).exits(0).stdout;
+    let sample = sample.file("functions/_portcullis", &completions);
+    let folder = Path::new(env!("CARGO_BIN_EXE_portcullis")).parent().unwrap();
+    let mut zsh = Command::new("zsh");
+    zsh.args(["-f", "-i", "+m"]).current_dir(sample.portcullis.folder());
+    for (name, value) in sample.portcullis.command(["--version"]).get_envs() {
+        zsh.env(name, value.unwrap());
+    }
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    zsh.env("PATH", path).env("TERM", "dumb").env("HOME", sample.portcullis.folder());
+    let mut zsh = Session::start(zsh);
+    zsh.press("fpath=(functions $fpath); autoload -Uz compinit; compinit -u -D; PS1='re''ady> '\n");
+    for (typed, expected) in [("verify ac\t", "1 tenant complete"), ("tenant show gl\t", "globex: complete")]
+    {
+        zsh.until("ready> ");
+        zsh.press(&format!("portcullis {typed}\n"));
+        zsh.until(expected);
+    }
+    zsh.press("exit\n");
+    zsh.exits(0);
 }
 
 #[test]

@@ -12,6 +12,14 @@ use crate::support::{
 
 const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
 
+/// Compares a bill of materials with the schema of the version that it names.
+const VALIDATE: &str = "import json, sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+text = open(sys.argv[1]).read()
+error = JsonStrictValidator(SchemaVersion.from_version(json.loads(text)['specVersion'])).validate_str(text)
+sys.exit(str(error) if error else 0)";
+
 #[test]
 fn the_version_names_the_revision() {
     let head = run("git", &["-C", root().to_str().unwrap(), "rev-parse", "HEAD"]).exits(0).stdout;
@@ -62,7 +70,14 @@ fn archives_and_packages_contain_the_program_its_manual_and_its_completions() {
         let package = package.to_str().unwrap();
         run("dpkg-deb", &["--field", package, "Architecture"]).exits(0).prints(architecture);
         let folder = tempfile::tempdir().unwrap();
-        run("dpkg-deb", &["-x", package, folder.path().to_str().unwrap()]).exits(0);
+        let database = folder.path().join("var/lib/dpkg");
+        fs::create_dir_all(database.join("info")).unwrap();
+        fs::create_dir(database.join("updates")).unwrap();
+        fs::write(database.join("status"), "").unwrap();
+        let root = format!("--root={}", folder.path().display());
+        let install = ["--force-architecture", "--force-not-root", "--log=/dev/null", "--install", package];
+        run("dpkg", &[&[&*root], &install[..]].concat()).exits(0);
+        run("dpkg", &[&root, "--status", "portcullis"]).exits(0).prints("install ok installed");
         let usr = folder.path().join("usr");
         assert_eq!(fs::read(usr.join("bin/portcullis")).unwrap(), expected);
         for path in ["share/man/man1/portcullis-run.1.gz", "share/doc/portcullis/copyright"] {
@@ -91,6 +106,9 @@ fn the_checksums_list_every_file_and_the_bill_of_materials_every_crate() {
         !text.contains(root().to_str().unwrap()),
         "the bill of materials contains a path of this machine"
     );
+    let python = root().join("target/workflows/bin/python");
+    assert!(python.exists(), "{} is missing: run scripts/workflow-lint", python.display());
+    run(python, &["-c", VALIDATE, file("portcullis-", ".cdx.json").to_str().unwrap()]).exits(0);
     let bill: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(bill["bomFormat"], "CycloneDX");
     let names: BTreeSet<_> =
