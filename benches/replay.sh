@@ -74,7 +74,7 @@ undo() {
 # The processor time of the server's processes, in ms: those that run, and those that have ended.
 postmaster=$(head -n 1 "$(sql -d replay_bench -c 'SHOW data_directory')/postmaster.pid")
 server() {
-  cat /proc/[0-9]*/stat 2>/dev/null | awk -v postmaster="$postmaster" '{
+  { cat /proc/[0-9]*/stat 2>/dev/null || true; } | awk -v postmaster="$postmaster" '{
     pid = $1; sub(/.*\) /, "")
     if (pid == postmaster) ticks += $12 + $13 + $14 + $15; else if ($2 == postmaster) ticks += $12 + $13
   } END { print ticks * 10 }'
