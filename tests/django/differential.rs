@@ -176,7 +176,7 @@ fn the_check_of_django_tenants_stops_at_the_first_tenant_and_hangs() {
     let reached = ["ghost", "second", "third"].iter().filter(|name| check.stdout.contains(**name)).count();
     assert_eq!(reached, 1, "it stops at the first\n{check}");
     // A pool of processes does not notice the exit of one of them and hangs until the time limit.
-    project.manage_within(12, &["migrate_schemas", "--check", "--executor=multiprocessing"]).exits(124);
+    project.manage_within(6, &["migrate_schemas", "--check", "--executor=multiprocessing"]).exits(124);
 }
 
 /// Creates the broken tenants; returns their names and those of the generated ones.

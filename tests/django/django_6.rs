@@ -17,12 +17,12 @@ const SQUASHES: [(&str, &str); 2] = [
 
 /// The example on Django 6.0, with a squash of a squash in `contacts`.
 pub fn project() -> Project {
-    let project = Project::on(Release::Six);
-    for (name, text) in SQUASHES {
-        fs::write(project.portcullis.path(&format!("contacts/migrations/{name}.py")), text).unwrap();
-    }
-    project.build();
-    project
+    let add_squashes = |project: &Project| {
+        for (name, text) in SQUASHES {
+            fs::write(project.portcullis.path(&format!("contacts/migrations/{name}.py")), text).unwrap();
+        }
+    };
+    Project::copy_of("django_6_complete", Release::Six, add_squashes, Project::build)
 }
 
 #[test]

@@ -267,9 +267,7 @@ fn a_copy_that_differs_from_the_template_is_rolled_back() {
 
 #[test]
 fn a_template_can_be_built_when_the_registry_has_required_columns() {
-    let project = Project::new();
-    project.portcullis.run(["manifest", "django"]).exits(0);
-    project.portcullis.run(["migrate", "--shared"]).exits(0);
+    let project = Project::without_tenants();
     project.database.execute("ALTER TABLE customers_client ADD owner_id int NOT NULL");
     edit(
         &project,

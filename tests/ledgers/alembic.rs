@@ -21,17 +21,47 @@ fn project() -> Project {
 
 fn project_of(migrations: &str) -> Project {
     let project = Project::new("alembic", migrations, "alembic/bin");
-    revision(&project, "1111", "first", &[], "CREATE TABLE account (id int PRIMARY KEY)");
-    revision(&project, "2222", "second", &[], "ALTER TABLE account ADD COLUMN total int");
+    for (id, message, previous, upgrade, downgrade) in [
+        ("1111", "first", "None", "CREATE TABLE account (id int PRIMARY KEY)", "DROP TABLE account"),
+        (
+            "2222",
+            "second",
+            "'1111'",
+            "ALTER TABLE account ADD COLUMN total int",
+            "ALTER TABLE account DROP COLUMN total",
+        ),
+    ] {
+        // As Alembic writes it.
+        let text = project
+            .read("migrations/script.py.mako")
+            .replace("${message}", message)
+            .replace("${repr(up_revision)}", &format!("'{id}'"))
+            .replace("${repr(down_revision)}", previous)
+            .replace("${upgrades if upgrades else \"pass\"}", &format!("op.execute(\"{upgrade}\")"))
+            .replace("${downgrades if downgrades else \"pass\"}", &format!("op.execute(\"{downgrade}\")"));
+        let lines = text.lines().map(|line| match line.split_once("${") {
+            Some((name, _)) if name.ends_with(" = ") => format!("{name}None"),
+            Some((text, _)) => text.to_owned(),
+            None => line.to_owned(),
+        });
+        let text = lines.collect::<Vec<_>>().join("\n");
+        project.write(&format!("migrations/versions/{id}_{message}.py"), &text);
+    }
     project.manifest();
     project
 }
 
-/// The same with complete tenants.
+/// The same with complete tenants: Alembic migrates one, of which the others are copies.
 fn complete() -> Project {
     let project = project();
-    for tenant in ["a", "b", "c"] {
-        alembic(&project, tenant, &["upgrade", "heads"]).exits(0);
+    alembic(&project, "a", &["upgrade", "heads"]).exits(0);
+    for tenant in ["b", "c"] {
+        for table in ["account", "alembic_version"] {
+            project.database.execute(&format!(
+                "CREATE TABLE {tenant}.{table} (LIKE a.{table} INCLUDING ALL); \
+                 INSERT INTO {tenant}.{table} SELECT * FROM a.{table}"
+            ));
+        }
     }
     project
 }

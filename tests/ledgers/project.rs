@@ -64,6 +64,10 @@ impl Project {
         fs::write(path, text).unwrap();
     }
 
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.portcullis.path(name)
     }

@@ -29,6 +29,31 @@ impl Database {
         Self::from_template(self.server.clone(), &self.name)
     }
 
+    /// A copy of the database `name`, which the first test on the cluster builds, and the text that the build returned.
+    pub fn shared(name: &str, build: impl FnOnce() -> (Self, String)) -> (Self, String) {
+        let text =
+            format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{name}'");
+        let lock = format!("SELECT pg_advisory_lock(hashtextextended('{name}', 0))::text");
+        let server = cluster();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut connection = runtime.block_on(PgConnection::connect(&server)).unwrap();
+        let mut ask = |sql: &str| {
+            let rows = sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection);
+            runtime.block_on(rows).expect(sql).pop()
+        };
+        let _: Option<String> = ask(&lock);
+        let text: String = ask(&text).unwrap_or_else(|| {
+            let (database, text) = build();
+            let literal = text.replace('\'', "''");
+            execute(&server, &format!("ALTER DATABASE {} RENAME TO {name}", database.name));
+            execute(&server, &format!("COMMENT ON DATABASE {name} IS '{literal}'"));
+            std::mem::forget(database);
+            text
+        });
+        runtime.block_on(connection.close()).unwrap();
+        (Self::from_template(server, name), text)
+    }
+
     fn from_template(server: String, template: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);

@@ -15,6 +15,8 @@ use super::{
 /// The tenant that the project creates; others are copies of it.
 pub const TENANT: &str = "demo";
 
+const MANIFEST: &str = "portcullis.manifest.json";
+
 /// The Django version of the project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
@@ -37,16 +39,38 @@ pub struct Project {
 impl Project {
     /// The shipped project with a manifest, a migrated shared schema and a migrated demo tenant.
     pub fn complete() -> Self {
-        let project = Self::new();
-        project.build();
-        project
+        Self::copy_of("django_complete", Release::Five, |_| (), Self::build)
+    }
+
+    /// The shipped project with a manifest and a migrated shared schema, without tenants.
+    pub fn without_tenants() -> Self {
+        Self::copy_of("django_without_tenants", Release::Five, |_| (), Self::build_shared)
     }
 
     /// Builds the manifest, the shared schema and the demo tenant of the current project.
     pub fn build(&self) {
+        self.build_shared();
+        self.manage(&["bootstrap_demo_tenants", TENANT, "-v0"]).exits(0);
+    }
+
+    fn build_shared(&self) {
         self.portcullis.run(["manifest", "django"]).exits(0);
         self.portcullis.run(["migrate", "--shared"]).exits(0);
-        self.manage(&["bootstrap_demo_tenants", TENANT, "-v0"]).exits(0);
+    }
+
+    /// A project with these changes to its files. Its database is built once for all tests.
+    pub fn copy_of(name: &str, release: Release, change: fn(&Self), build: fn(&Self)) -> Self {
+        let (database, manifest) = Database::shared(name, || {
+            let project = Self::on(release);
+            change(&project);
+            build(&project);
+            let manifest = std::fs::read_to_string(project.portcullis.path(MANIFEST)).unwrap();
+            (project.database, manifest)
+        });
+        let project = Self::with(release, database);
+        change(&project);
+        std::fs::write(project.portcullis.path(MANIFEST), manifest).unwrap();
+        project
     }
 
     /// The project's files and an empty database.
@@ -55,8 +79,11 @@ impl Project {
     }
 
     pub fn on(release: Release) -> Self {
+        Self::with(release, Database::fresh())
+    }
+
+    fn with(release: Release, database: Database) -> Self {
         let programs = release.programs();
-        let database = Database::fresh();
         let redis = Redis::start();
         let mut env = settings(&database, &redis);
         let path = std::env::var("PATH").expect("PATH");
@@ -69,7 +96,7 @@ impl Project {
         let copied = Command::new("cp").arg("-r").arg(example.join(".")).arg(portcullis.folder()).status();
         assert!(copied.unwrap().success());
         // A manifest in the source folder is not shipped.
-        let _ = std::fs::remove_file(portcullis.path("portcullis.manifest.json"));
+        let _ = std::fs::remove_file(portcullis.path(MANIFEST));
         Self { portcullis, database, env, python: programs.join("python"), _redis: redis }
     }
 
@@ -110,6 +137,30 @@ impl Project {
         command.args(arguments).current_dir(self.portcullis.folder());
         command.env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
         Running::start(command, false).wait()
+    }
+
+    /// Registers tenants with exact copies of another tenant's schema and rows.
+    pub fn copy_tenant(&self, from: &str, names: &[&str]) {
+        let sql = self.copy_statements(from, from).join(";\n");
+        for name in names {
+            self.database.execute(&sql.replace(&format!("\"{from}\""), &format!("\"{name}\"")));
+            self.database.execute(&format!(
+                "INSERT INTO customers_client (schema_name, name, created_on) VALUES ('{name}', '{name}', now())"
+            ));
+        }
+    }
+
+    /// The statements of pg_dump that create the schema `to` as a copy of `from`.
+    pub fn copy_statements(&self, from: &str, to: &str) -> Vec<String> {
+        let mut command = Command::new("pg_dump");
+        command.args(["--quote-all-identifiers", "--inserts", "--schema", from, &self.database.url()]);
+        let dump = Running::start(command, false).wait().exits(0).stdout;
+        let dump = dump.replace(&format!("\"{from}\""), &format!("\"{to}\""));
+        let is_statement = |line: &&str| {
+            !["--", "\\", "SET "].iter().any(|start| line.starts_with(start)) && !line.contains("set_config")
+        };
+        let statements = dump.lines().filter(is_statement).collect::<Vec<_>>().join("\n");
+        statements.split(";\n").map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect()
     }
 
     /// Registers tenants whose schemas are copies of the demo tenant's: its tables and its ledger, without rows.

@@ -1,22 +1,17 @@
 //! SIGKILL inside `bootstrap.run`: the tenant is whole, absent or refused, whatever the order of the steps.
 
-use std::{fs, process::Command, thread};
+use std::{fs, thread};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{
-    cluster::{Database, cluster},
-    django::Project,
-    portcullis::Portcullis,
-    process::Running,
-};
+use crate::support::{cluster::Database, django::Project, portcullis::Portcullis};
 
 /// The number of moments at which the command is killed; `PORTCULLIS_TEST_KILLS` sets another one, and
 /// `PORTCULLIS_TEST_SEED` other moments.
-const KILLS: usize = 20;
+const KILLS: usize = 10;
 
 /// The number of projects in which commands are killed at the same time: most of a start after a kill is waiting.
-const PROJECTS: usize = 10;
+const PROJECTS: usize = 5;
 
 const CREATE: &str = r#"
 [[step]]
@@ -28,21 +23,6 @@ const VERIFY: &str = "[[step]]\nname = \"gate\"\nverify = { tenants = \"all\" }\
 
 fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
-}
-
-/// The statements of pg_dump that create the schema `trial` as a copy of `demo`.
-fn schema_of(project: &Project) -> Vec<String> {
-    let url = cluster();
-    let (server, _) = url.rsplit_once('/').unwrap();
-    let mut command = Command::new("pg_dump");
-    command.args(["--schema=demo", "--quote-all-identifiers", "--inserts"]);
-    command.arg(format!("{server}/{}", project.database.name()));
-    let dump = Running::start(command, false).wait().exits(0).stdout.replace("\"demo\"", "\"trial\"");
-    let is_statement = |line: &&str| {
-        !["--", "\\", "SET "].iter().any(|start| line.starts_with(start)) && !line.contains("set_config")
-    };
-    let statements = dump.lines().filter(is_statement).collect::<Vec<_>>().join("\n");
-    statements.split(";\n").map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect()
 }
 
 /// One copy of the project.
@@ -106,7 +86,7 @@ impl ProjectCopy {
 fn a_command_killed_at_any_moment_leaves_a_tenant_that_is_whole_absent_or_refused() {
     let mut project = Project::complete();
     project.set("CREATE_DEMO_TENANT", "1");
-    let schema = schema_of(&project);
+    let schema = project.copy_statements("demo", "trial");
     let row = "INSERT INTO public.customers_client (schema_name, name, created_on) VALUES ('trial', 'Trial', now())";
     let domain = "INSERT INTO public.customers_domain (domain, is_primary, tenant_id) \
                   SELECT 'trial.localhost', true, id FROM public.customers_client WHERE schema_name = 'trial'";
