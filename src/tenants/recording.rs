@@ -1,6 +1,9 @@
 //! The statements with which a framework migrated one tenant, to be run for tenants in the same state. Pure.
 
-use std::{cell::RefCell, collections::BTreeSet};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+};
 
 use serde::Deserialize;
 
@@ -38,11 +41,13 @@ pub(crate) struct ExpectedStructure {
     pub(crate) full: String,
     /// Digests of the database that have been proved to be this structure. They are cheaper to read and may differ.
     known: RefCell<BTreeSet<String>>,
+    /// Whether it contains objects of kinds that only a slower query reads.
+    has_rare: Cell<bool>,
 }
 
 impl ExpectedStructure {
     pub(crate) fn new(full: String) -> Self {
-        Self { full, known: RefCell::default() }
+        Self { full, known: RefCell::default(), has_rare: Cell::default() }
     }
 
     pub(crate) fn is_known(&self, digest: &str) -> bool {
@@ -51,6 +56,14 @@ impl ExpectedStructure {
 
     pub(crate) fn learn(&self, digest: String) {
         self.known.borrow_mut().insert(digest);
+    }
+
+    pub(crate) fn has_rare(&self) -> bool {
+        self.has_rare.get()
+    }
+
+    pub(crate) fn note_rare(&self) {
+        self.has_rare.set(true);
     }
 }
 

@@ -72,7 +72,8 @@ pub(crate) async fn apply(
         {
             locked.check().await?;
             let manifest = &context.expectation().await?.manifest;
-            let (_, after) = inspect(context, tenants.is_none(), tenants).await?;
+            let others = applied.unproved();
+            let (_, after) = inspect(context, tenants.is_none(), others.as_ref().or(tenants)).await?;
             failed.schemas.extend(plan::confirm(manifest, &before, &after, &mut applied));
             for (tenant, migrations) in &applied.migrations {
                 history.record_change(tenant.as_deref(), migrations);

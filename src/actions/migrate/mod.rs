@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use tokio::sync::watch;
 
 use crate::{
-    failure::Failure, frameworks, outcome::SchemaFailure, tenants::recording::Difference, words::count,
+    config::Selection, failure::Failure, frameworks, outcome::SchemaFailure, tenants::recording::Difference,
+    words::count,
 };
 
 /// The result of applying migrations.
@@ -22,9 +23,18 @@ pub(crate) struct Applied {
     pub(crate) schemas: usize,
     /// The applied migrations by schema: a tenant's name, or None for the shared schema.
     pub(crate) migrations: BTreeMap<Option<String>, Vec<String>>,
+    /// The tenants among them that a replay has proved to equal another one, with that one.
+    replayed: BTreeMap<String, String>,
 }
 
 impl Applied {
+    /// The migrated tenants without the replayed ones, if there are any.
+    fn unproved(&self) -> Option<Selection> {
+        let is_unproved = |tenant: &&String| !self.replayed.contains_key(*tenant);
+        let unproved = self.migrations.keys().flatten().filter(is_unproved);
+        (!self.replayed.is_empty()).then(|| Selection::Named(unproved.cloned().collect()))
+    }
+
     pub(crate) fn summary(&self) -> String {
         let applied: usize = self.migrations.values().map(Vec::len).sum();
         match (applied, self.schemas) {

@@ -92,7 +92,8 @@ impl WorkList {
 }
 
 /// A framework's command may succeed and leave migrations pending, so a second judgement decides what was applied.
-/// Returns the schemas that are still pending; they no longer count as migrated.
+/// Returns the schemas that are still pending; they no longer count as migrated. A tenant that equals another one has its
+/// verdict.
 pub(super) fn confirm(
     manifest: &Manifest,
     before: &Judgement,
@@ -104,7 +105,8 @@ pub(super) fn confirm(
     for (tenant, before) in before.verdicts() {
         let key = tenant.map(str::to_owned);
         let Some(migrations) = applied.migrations.get_mut(&key) else { continue };
-        let after = after.get(&tenant);
+        let proof = tenant.map(|tenant| applied.replayed.get(tenant).map_or(tenant, String::as_str));
+        let after = after.get(&proof);
         if after.is_none_or(|after| after.is_pending()) {
             applied.migrations.remove(&key);
             let mut why = "the migrate command exited with 0, but migrations are still pending".to_owned();
@@ -120,4 +122,42 @@ pub(super) fn confirm(
         }
     }
     failed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        frameworks::sql::LEDGER,
+        tenants::{gate::Finding, manifest::Expected},
+    };
+
+    fn judgement(tenants: &[&str], pending: &[&str]) -> Judgement {
+        let verdict = |tenant: &&str| {
+            let next = Finding::Pending { migrations: ["2 next".to_owned()].into() };
+            let findings = if pending.contains(tenant) { vec![next] } else { Vec::new() };
+            ((*tenant).to_owned(), Verdict { findings })
+        };
+        Judgement { tenants: tenants.iter().map(verdict).collect(), ..Judgement::default() }
+    }
+
+    #[test]
+    fn a_tenant_that_equals_the_first_one_is_migrated_only_if_the_first_one_is() {
+        let manifest = Manifest::new(&LEDGER, Expected::default(), Expected::default());
+        let all = ["equal", "first", "other"];
+        for (pending, migrated) in
+            [(&[][..], &all[..]), (&["first"], &["other"]), (&["other"], &["equal", "first"])]
+        {
+            let mut applied = Applied {
+                migrations: all.map(|name| (Some(name.to_owned()), Vec::new())).into(),
+                replayed: [("equal".to_owned(), "first".to_owned())].into(),
+                ..Applied::default()
+            };
+            let (before, after) = (judgement(&all, &all), judgement(&["first", "other"], pending));
+            let failed = confirm(&manifest, &before, &after, &mut applied);
+            let confirmed: Vec<&str> = applied.migrations.keys().flatten().map(String::as_str).collect();
+            assert_eq!(confirmed, migrated, "{pending:?}");
+            assert_eq!(failed.len(), all.len() - migrated.len());
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! others. Leaves the tenants for which that is not proved to the framework.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     future,
     sync::Arc,
@@ -179,13 +180,17 @@ async fn replay_rest(
 ) -> Result<Unmigrated, Failure> {
     let Results { context, locked, on_event, .. } = *results;
     let (stop, failed) = (StopRequest::default(), results.failed.schemas.len());
+    let equal = RefCell::new(Vec::new());
     let replaying = stream::iter(tenants)
         .take_while(|_| future::ready(!stop.is_requested()))
         .map(async |tenant| replayed(context, locked, tenant, first).await)
         .buffer_unordered(jobs)
+        .inspect(|(tenant, result)| equal.borrow_mut().extend(tenant.clone().filter(|_| result.is_ok())))
         .boxed_local();
     let collecting = Box::pin(results.collect(replaying, &stop, at_most));
     let (unmigrated, blockers) = blockers::watch(context, collecting, on_event).await;
+    let equal = equal.into_inner().into_iter().map(|tenant| (tenant, first.tenant.clone()));
+    results.applied.replayed.extend(equal);
     for SchemaFailure { tenant, why, .. } in &mut results.failed.schemas[failed..] {
         if why.kind == Kind::Locked {
             why.text = blockers.add_to(std::mem::take(&mut why.text), tenant.as_deref());

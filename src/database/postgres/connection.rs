@@ -43,6 +43,8 @@ pub(super) struct Connection {
     query_timeout: Duration,
     /// A query timed out, so the state of the session is unknown.
     timed_out: bool,
+    /// The prepared statement of a replay. None if the session may have been used for anything else since.
+    prepared: Option<&'static str>,
 }
 
 /// The messages that the server sends by itself. The driver only runs during a call, so a dropped connection is closed
@@ -96,12 +98,27 @@ impl Connection {
     pub(super) fn new(client: Client, driver: Driver) -> Self {
         let server_version = driver.parameter("server_version").map_or(0, version_number);
         let events = Events { driver: Some(Box::new(driver)), notifications: 0, notices: None };
-        Self { client, events, server_version, query_timeout: QUERY_TIMEOUT, timed_out: false }
+        Self {
+            client,
+            events,
+            server_version,
+            query_timeout: QUERY_TIMEOUT,
+            timed_out: false,
+            prepared: None,
+        }
     }
 
     /// Sets the time limit of the following queries.
     pub(super) fn set_query_timeout(&mut self, query_timeout: Duration) {
         self.query_timeout = query_timeout;
+    }
+
+    pub(super) fn prepared(&self) -> Option<&'static str> {
+        self.prepared
+    }
+
+    pub(super) fn set_prepared(&mut self, prepared: Option<&'static str>) {
+        self.prepared = prepared;
     }
 
     /// Sets the receiver of the messages that the following queries cause.

@@ -2,13 +2,13 @@
 
 use super::{
     Postgres, connect,
-    connection::{Connection, Row},
+    connection::{Connection, QUERY_TIMEOUT, Row},
     connection_pool::CACHED_BY_REPLAY,
     error::QueryError,
     lock,
     quote::{array, identifier},
     run_migration,
-    structure::{PLAN, digest, structure},
+    structure::{DigestKinds, PLAN, digest, structure},
 };
 use crate::{
     database::{ApplyEnd, ApplyError, Limits, segments::retry_locked, sql_lexer},
@@ -36,8 +36,15 @@ impl Postgres {
         limits: &Limits,
     ) -> Result<Replayed, ApplyError> {
         retry_locked(limits, async || {
-            let mut connection = self.writer_for(limits).await?;
-            let replayed = replay(&mut connection, tenant, recording, structure, limits).await;
+            let check = if structure.has_rare() { &CHECK_ALL } else { &CHECK_COMMON };
+            let (mut connection, locked) = self.begin_replay(tenant, limits, check).await?;
+            let lock_and_replay = async {
+                if !locked {
+                    lock::schema(&mut connection, tenant, TRANSACTION, limits.nowait).await?;
+                }
+                replay(&mut connection, (tenant, check), recording, structure, limits).await
+            };
+            let replayed = lock_and_replay.await;
             match &replayed {
                 Ok(Replayed::Equal) => self.release_after(connection, CACHED_BY_REPLAY).await,
                 Ok(Replayed::Differs(_)) | Err(ApplyError { end: ApplyEnd::HeldByOther, .. })
@@ -51,16 +58,37 @@ impl Postgres {
         })
         .await
     }
+
+    /// A connection with the prepared statement and an open transaction, and whether that has the tenant's lock.
+    async fn begin_replay(
+        &self,
+        tenant: &str,
+        limits: &Limits,
+        check: &Check,
+    ) -> Result<(Connection, bool), ApplyError> {
+        let begin = format!("{}; {}", run_migration::begin(limits), lock::attempt(tenant, TRANSACTION));
+        let is_locked = |rows: &[Row]| rows.first().is_some_and(|row| connect::flag(row, 0).unwrap_or(false));
+        while let Some(mut connection) = self.prepared_writer(check.name) {
+            if let Ok(rows) = connection.rows(&begin).await {
+                connection.set_query_timeout(QUERY_TIMEOUT + limits.lock_timeout);
+                return Ok((connection, is_locked(&rows)));
+            }
+        }
+        let mut connection = self.writer_for(limits).await?;
+        let prepare = check.prepare(connection.server_version());
+        let rows = connection.rows(&format!("{begin}; {prepare}")).await?;
+        connection.set_prepared(Some(check.name));
+        Ok((connection, is_locked(&rows)))
+    }
 }
 
 async fn replay(
     connection: &mut Connection,
-    tenant: &str,
+    (tenant, check): (&str, &Check),
     recording: &Recording,
     expected: &ExpectedStructure,
     limits: &Limits,
 ) -> Result<Replayed, ApplyError> {
-    begin(connection, tenant, limits).await?;
     let (mut why, completes) = (String::new(), !recording.completion.is_empty());
     for statements in [&recording.statements].into_iter().chain(completes.then_some(&recording.completion)) {
         let sql = [
@@ -68,7 +96,7 @@ async fn replay(
             statements.join(";\n"),
             FIRE_TRIGGERS.to_owned(),
             proofs(recording),
-            execute_check(tenant),
+            check.execute(tenant),
         ]
         .join(";\n");
         let rows = match connection.rows_of_statements(&sql, limits.deadline).await {
@@ -80,11 +108,11 @@ async fn replay(
                 return failed(&error).map(|replayed| replayed.at(&shown));
             }
         };
-        let [.., answers, check] = rows.as_slice() else {
+        let [.., answers, checked] = rows.as_slice() else {
             return Err(ApplyError::of("the proofs have no answer"));
         };
-        match difference(recording, answers, check)? {
-            None => return commit(connection, tenant, check, expected, limits).await,
+        match difference(recording, answers, checked)? {
+            None => return commit(connection, (tenant, check), checked, expected, limits).await,
             Some(difference) => why = difference,
         }
     }
@@ -94,44 +122,34 @@ async fn replay(
 /// Commits if the structure is the expected one.
 async fn commit(
     connection: &mut Connection,
-    tenant: &str,
-    check: &Row,
+    (tenant, check): (&str, &Check),
+    checked: &Row,
     expected: &ExpectedStructure,
     limits: &Limits,
 ) -> Result<Replayed, ApplyError> {
-    let digest = connect::text(check, DIGEST)?.unwrap_or_default();
-    if !expected.is_known(&digest) {
+    let digest = connect::text(checked, DIGEST)?;
+    if !digest.as_ref().is_some_and(|digest| expected.is_known(digest)) {
         connection.rows(ANY_PLAN).await?;
         let found = structure(connection, tenant).await?.digest();
         if found != expected.full {
             let why = "the structure would differ".to_owned();
             return Ok(Replayed::Differs(Difference { why, structure: Some(found) }));
         }
-        let again = connection.rows(&execute_check(tenant)).await;
-        let again = again.and_then(|rows| rows.first().map_or(Ok(None), |row| connect::text(row, DIGEST)));
-        if again?.as_deref() == Some(&digest) {
-            expected.learn(digest);
+        if let Some(digest) = digest {
+            let again = connection.rows(&check.execute(tenant)).await;
+            let again =
+                again.and_then(|rows| rows.first().map_or(Ok(None), |row| connect::text(row, DIGEST)));
+            if again?.as_ref() == Some(&digest) {
+                expected.learn(digest);
+            }
+        } else {
+            expected.note_rare();
         }
     }
     match connection.run("COMMIT", limits.deadline).await {
         Ok(()) => Ok(Replayed::Equal),
         Err(error) => failed(&error),
     }
-}
-
-/// Begins the transaction with the tenant's lock. The session then has the prepared statement.
-async fn begin(connection: &mut Connection, tenant: &str, limits: &Limits) -> Result<(), ApplyError> {
-    let (begin, attempt) = (run_migration::begin(limits), lock::attempt(tenant, TRANSACTION));
-    let rows = connection.rows(&format!("{begin}; {HAS_CHECK}; {attempt}")).await?;
-    let flag = |at: usize| rows.get(at).is_some_and(|row| connect::flag(row, 0).unwrap_or(false));
-    if !flag(1) {
-        lock::schema(connection, tenant, TRANSACTION, limits.nowait).await?;
-    }
-    if !flag(0) {
-        let prepare = prepare_check(connection.server_version());
-        connection.rows(&prepare).await?;
-    }
-    Ok(())
 }
 
 /// An error of a statement is a difference between the tenants; a lost connection and a lock are not.
@@ -175,10 +193,6 @@ pub(super) fn changed_outside(tenant: &str) -> String {
     )
 }
 
-/// Selects whether the session has the prepared statement.
-const HAS_CHECK: &str =
-    "SELECT EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE name = 'portcullis_check')::text";
-
 /// The catalogs are much larger than one tenant's part of them.
 const BY_INDEX: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off";
 
@@ -190,29 +204,42 @@ const ANY_PLAN: &str = "SET LOCAL enable_nestloop = on; SET LOCAL enable_mergejo
 const OUTSIDE: usize = 0;
 const DIGEST: usize = 2;
 
-/// Prepares the statement that checks one tenant after another: planning it takes longer than running it.
-fn prepare_check(version: u32) -> String {
-    format!(
-        "SET LOCAL search_path = pg_catalog; PREPARE portcullis_check (text[]) AS SELECT ({}), digest.* FROM ({}) AS digest",
-        changed_outside("$1[1]"),
-        digest(version, "$1", ""),
-    )
+/// A prepared statement that checks one tenant after another: planning it takes longer than running it.
+struct Check {
+    name: &'static str,
+    kinds: DigestKinds,
 }
 
-fn execute_check(tenant: &str) -> String {
-    let tenant = array([Some(tenant)]);
-    format!(
-        "SET LOCAL search_path = pg_catalog; SET LOCAL plan_cache_mode = force_generic_plan; {PLAN}; {BY_INDEX}; \
-         EXECUTE portcullis_check ({tenant})"
-    )
+const CHECK_COMMON: Check = Check { name: "portcullis_check", kinds: DigestKinds::Common };
+const CHECK_ALL: Check = Check { name: "portcullis_check_all", kinds: DigestKinds::All };
+
+impl Check {
+    fn prepare(&self, version: u32) -> String {
+        format!(
+            "DEALLOCATE ALL; SET LOCAL search_path = pg_catalog; \
+             PREPARE {} (text[]) AS SELECT ({}), digest.* FROM ({}) AS digest",
+            self.name,
+            changed_outside("$1[1]"),
+            digest(version, "$1", "", self.kinds),
+        )
+    }
+
+    fn execute(&self, tenant: &str) -> String {
+        let tenant = array([Some(tenant)]);
+        format!(
+            "SET LOCAL search_path = pg_catalog; SET LOCAL plan_cache_mode = force_generic_plan; {PLAN}; {BY_INDEX}; \
+             EXECUTE {} ({tenant})",
+            self.name
+        )
+    }
 }
 
 /// The first proof with another answer, or a change outside of the schema.
-fn difference(recording: &Recording, answers: &Row, check: &Row) -> Result<Option<String>, QueryError> {
+fn difference(recording: &Recording, answers: &Row, checked: &Row) -> Result<Option<String>, QueryError> {
     for (column, proof) in recording.proofs.iter().enumerate() {
         if connect::text(answers, column)? != proof.answer {
             return Ok(Some(format!("{} would differ", proof.what)));
         }
     }
-    Ok(connect::text(check, OUTSIDE)?.map(|names| format!("the statements would change {names}")))
+    Ok(connect::text(checked, OUTSIDE)?.map(|names| format!("the statements would change {names}")))
 }

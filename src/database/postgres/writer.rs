@@ -16,6 +16,9 @@ const IDENTITY: &str = "SELECT pg_catalog.current_database() || ' ' || d.oid || 
     (EXTRACT(EPOCH FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint FROM pg_catalog.pg_database d \
     WHERE d.datname = pg_catalog.current_database()";
 
+/// A connection of the pool that does not respond is replaced soon, because a new one may work.
+const REUSE_TIMEOUT: Duration = Duration::from_secs(2);
+
 impl Postgres {
     /// A writer whose statements may wait for a lock up to the limit.
     pub(super) async fn writer_for(&self, limits: &Limits) -> Result<Connection, DatabaseError> {
@@ -61,13 +64,24 @@ impl Postgres {
         }
     }
 
+    /// A connection of the pool that a replay has released: it has the settings of a new one and the prepared statement.
+    pub(super) fn prepared_writer(&self, statement: &str) -> Option<Connection> {
+        self.writer_pool.with(|writer_pool| {
+            let idle = &mut writer_pool.as_mut()?.connections;
+            let at = idle.iter().rposition(|connection| connection.prepared() == Some(statement))?;
+            let mut connection = idle.swap_remove(at);
+            connection.set_query_timeout(REUSE_TIMEOUT);
+            Some(connection)
+        })
+    }
+
     /// A connection of the pool that still responds, with the settings of a new one.
     pub(super) async fn pooled_writer(&self) -> Option<Connection> {
         while let Some(mut connection) =
             self.writer_pool.with(|writer_pool| writer_pool.as_mut()?.connections.pop())
         {
-            // A connection that does not respond is replaced soon, because a new one may work.
-            connection.set_query_timeout(Duration::from_secs(2));
+            connection.set_prepared(None);
+            connection.set_query_timeout(REUSE_TIMEOUT);
             let settings = run_migration::session(&connection, Lifetime::Session);
             let sql = format!("{settings}; SELECT pg_catalog.pg_is_in_recovery()::text");
             let answer = connection.rows(&sql).await;

@@ -22,6 +22,25 @@ use crate::{
 };
 
 const DIGEST: &str = include_str!("digest.sql");
+/// The parts of the kinds of objects that few schemas have.
+const RARE: &str = include_str!("digest_rare.sql");
+
+/// Whether the only schema has anything that `RARE` reads. It may be true of a schema without such an object.
+const HAS_RARE: &str = "EXISTS (SELECT FROM inside WHERE classid <> 'pg_class'::regclass) \
+    OR EXISTS (SELECT FROM relation WHERE relispartition OR reloftype <> 0 OR relhasrules OR relkind NOT IN ('r', 'S')) \
+    OR EXISTS (SELECT FROM pg_inherits WHERE inhrelid = ANY (ARRAY(SELECT oid FROM relation))) \
+    OR EXISTS (SELECT FROM pg_policy WHERE polrelid = ANY (ARRAY(SELECT oid FROM relation))) \
+    OR EXISTS (SELECT FROM pg_trigger WHERE (NOT tgisinternal OR tgenabled <> 'O') \
+        AND tgrelid = ANY (ARRAY(SELECT oid FROM relation WHERE relhastriggers)))";
+
+/// The kinds of objects that a digest covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::database::postgres) enum DigestKinds {
+    All,
+    /// Tables with columns, constraints, indexes and sequences, for one schema. It takes half the time. The digest of a
+    /// schema with an object of another kind is null; every other digest is that of `All`.
+    Common,
+}
 
 /// Up to this number of schemas, views cannot fill the lock table.
 const FEW: usize = 20;
@@ -37,9 +56,20 @@ pub(in crate::database::postgres) const PLAN: &str = "SET LOCAL enable_nestloop 
     SET LOCAL max_parallel_workers_per_gather = 0";
 
 /// Selects the number and the digest of each schema of an array, without the ledger's table.
-pub(in crate::database::postgres) fn digest(version: u32, schemas: &str, ledger: &str) -> String {
+pub(in crate::database::postgres) fn digest(
+    version: u32,
+    schemas: &str,
+    ledger: &str,
+    kinds: DigestKinds,
+) -> String {
     let since = |since, text| if version >= since { text } else { "" };
+    let (rare, has_rare) = match kinds {
+        DigestKinds::All => (RARE, "false"),
+        DigestKinds::Common => ("", HAS_RARE),
+    };
     DIGEST
+        .replace("$rare", rare)
+        .replace("$has_rare", has_rare)
         .replace("$index", since(150_000, " + 32 * x.indnullsnotdistinct::int"))
         .replace("$constraint", since(180_000, " + 64 * k.conenforced::int"))
         .replace("$ledger", &literal(ledger))
@@ -142,7 +172,7 @@ impl SchemaQuery for Digests<'_> {
 
     fn message(&self, schemas: &[String]) -> (String, Vec<usize>) {
         let schemas = array(schemas.iter().map(|schema| Some(schema.as_str())));
-        (format!("{PLAN}; {}", digest(self.version, &schemas, self.ledger)), Vec::new())
+        (format!("{PLAN}; {}", digest(self.version, &schemas, self.ledger, DigestKinds::All)), Vec::new())
     }
 
     fn locks(&self) -> u64 {

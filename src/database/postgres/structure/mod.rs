@@ -3,7 +3,7 @@
 pub(super) mod create;
 mod fleet;
 
-pub(super) use self::fleet::{PLAN, Structures, digest, structures};
+pub(super) use self::fleet::{DigestKinds, PLAN, Structures, digest, structures};
 use super::{
     Postgres, connect,
     connection::{Connection, Row},
