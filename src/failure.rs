@@ -173,7 +173,7 @@ impl MissingValues {
 pub(crate) enum Cleanup {
     /// Everything that was created is removed.
     Complete,
-    /// The tenants that the framework's command created are removed.
+    /// The tenants are removed, and code of the project has run, which may have written anything anywhere.
     TenantsRemoved,
     /// The run had created nothing.
     NothingCreated,

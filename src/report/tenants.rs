@@ -211,7 +211,8 @@ fn failure(details: &FailureDetails, running: Running) -> Value {
     let failure = &details.failure;
     let left = match failure {
         Failure::Provisioning { left, .. } => Some(match left {
-            Cleanup::Complete | Cleanup::TenantsRemoved => "nothing",
+            Cleanup::Complete => "nothing",
+            Cleanup::TenantsRemoved => "elsewhere",
             Cleanup::NothingCreated => "as it was",
             Cleanup::Deferred => "later",
             Cleanup::Unproven | Cleanup::CommandKilled => "unproved",

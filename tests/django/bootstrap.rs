@@ -79,6 +79,8 @@ pub(super) fn with_command(tenants: &str, run: &str) -> Project {
     fs::write(project.portcullis.path("bare.py"), BARE).unwrap();
     fs::write(project.portcullis.path("late.py"), CREATE_AFTER_TERM).unwrap();
     project.configure(STEP, &format!("bootstrap = {{ tenants = {tenants}, run = {run} }}"));
+    // The time limit of a rollback after a signal.
+    project.configure("[server]\n", "[server]\ngrace = \"60s\"\n");
     project
 }
 
@@ -224,6 +226,9 @@ import bare
 
 bare.make(["demo"])
 if sys.argv[1] == "fail":
+    from django.db import connection
+
+    connection.cursor().execute("CREATE TABLE public.seeded ()")
     bare.Client.objects.filter(schema_name="demo").update(name="seeded in part")
     sys.exit("the seeding failed")
 from django.db import connection
@@ -238,8 +243,10 @@ fn a_failed_seeding_removes_the_tenant_unless_the_step_keeps_complete_ones() {
     let removed = project.portcullis.run(["tenant", "bootstrap"]).exits(73);
     removed
         .prints("the seeding failed")
-        .prints("rolled back, except for what the command wrote outside of new tenants");
+        .prints("rolled back, except for what the command wrote outside of new tenants")
+        .prints("what the command wrote to other schemas or tables remains");
     assert_nothing_left(&project);
+    project.database.execute("DROP TABLE public.seeded");
     project.configure("bootstrap = { ", "bootstrap = { keep = \"complete\", ");
     let kept = project.portcullis.run(["tenant", "bootstrap"]).exits(0);
     kept.prints("the gate finds demo complete").prints("1 created");
@@ -273,6 +280,45 @@ fn a_killed_seeding_leaves_a_tenant_that_only_the_key_keeps() {
     project.portcullis.run(["verify"]).exits(0);
 }
 
+#[test]
+fn what_a_failed_creation_wrote_to_other_schemas_is_named_in_every_way_to_create_a_tenant() {
+    let mut project = empty();
+    project.set("CREATE_DEMO_TENANT", "1");
+    let values = r#"values = { name = "x" }, domain = { domain = "{schema}.localhost" }"#;
+    project.configure(STEP, &format!(r#"bootstrap = {{ tenants = ["demo"], {values} }}"#));
+    project.database.execute("CREATE TABLE public.written (by name)");
+    with_migration(&project, "INSERT INTO public.written VALUES (current_schema())");
+    // The first migration is committed when this one fails.
+    let then = |sql: &str| {
+        let text = format!(
+            "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n    \
+             dependencies = [(\"finance\", \"0005_own\")]\n    operations = [migrations.RunSQL({sql:?})]\n"
+        );
+        fs::write(project.portcullis.path("finance/migrations/0006_next.py"), text).unwrap();
+        project.portcullis.run(["manifest", "django"]).exits(0);
+    };
+    let written =
+        || project.database.column("SELECT by::text FROM public.written WHERE by <> 'public' ORDER BY 1");
+    then(FAILS);
+    project.portcullis.run(["migrate", "--shared"]).exits(0);
+    let remains = "rolled back, except for what the command wrote outside of new tenants";
+    let failed = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(73);
+    let result: serde_json::Value = serde_json::from_str(&failed.stdout).unwrap();
+    assert_eq!(result["failure"]["left"], "elsewhere", "{failed}");
+    assert!(result["failure"]["message"].as_str().unwrap().contains(remains), "{failed}");
+    project.portcullis.run(["tenant", "bootstrap"]).exits(73).prints(remains);
+    then(SLOW);
+    let running = project.portcullis.spawn(["tenant", "create", "bolt"]);
+    project.database.until_sleeping();
+    running.signal(Signal::SIGTERM);
+    running
+        .wait()
+        .exits(143)
+        .prints("rolled back; what the command wrote to other schemas or tables remains");
+    assert_eq!(written(), ["acme", "bolt", "demo"]);
+    assert_nothing_left(&project);
+}
+
 /// Creates the tenant completely, and then needs a table that another session may use.
 const LOCKED: &str = r#"
 import bare
@@ -292,7 +338,7 @@ fn a_command_that_waited_for_a_lock_runs_again_after_its_tenants_were_removed() 
     let lock =
         "SET application_name = 'nightly export'; LOCK TABLE public.customers_domain IN ACCESS SHARE MODE";
     let failed = project.database.while_held(lock, || project.portcullis.run(["tenant", "bootstrap"]));
-    let failed = failed.exits(73).prints("was rolled back; attempt 2 of 3").prints("attempt 3 of 3");
+    let failed = failed.exits(73).prints("were rolled back; attempt 2 of 3").prints("attempt 3 of 3");
     let text = failed.failure_box().split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(text.contains("application `nightly export`"), "{failed}");
     assert_nothing_left(&project);

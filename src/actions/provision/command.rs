@@ -50,7 +50,7 @@ pub(super) async fn create(
         }
         let attempt = retry.attempt();
         let text = format!(
-            "another session held a lock, and what `{}` created was rolled back; attempt {attempt} of {ATTEMPTS} follows",
+            "another session held a lock, and the tenants of `{}` were rolled back; attempt {attempt} of {ATTEMPTS} follows",
             settings.run.join(" ")
         );
         on_event(ActionEvent::Note(text));

@@ -32,7 +32,8 @@ pub(crate) async fn create(
     // A stale manifest must not change anything.
     context.expectation().await?;
     state.history.start(context).await;
-    state.rollback.register(InFlight::Creation(new.clone()));
+    let migrated_by_project = template.is_none() && context.project()?.is_some();
+    state.rollback.register(InFlight::Creation { new: new.clone(), migrated_by_project });
     let failed = match attempt(context, locked, new, template, on_event).await {
         Ok(()) => {
             created(state, new);
@@ -51,7 +52,7 @@ pub(crate) async fn create(
                 created(state, new);
                 return Ok(());
             }
-            outcome => left(outcome),
+            outcome => left(outcome, failed.project_ran),
         },
     };
     state.rollback.forget();
@@ -59,8 +60,11 @@ pub(crate) async fn create(
 }
 
 /// The result of the cleanup, with the reason if it was incomplete.
-fn left(outcome: RollbackOutcome) -> (Cleanup, Option<String>) {
+fn left(outcome: RollbackOutcome, project_ran: bool) -> (Cleanup, Option<String>) {
     match outcome {
+        RollbackOutcome::Nothing | RollbackOutcome::Complete if project_ran => {
+            (Cleanup::TenantsRemoved, None)
+        }
         RollbackOutcome::Nothing | RollbackOutcome::Complete => (Cleanup::Complete, None),
         RollbackOutcome::Unproven(why) => (Cleanup::Unproven, Some(why)),
         RollbackOutcome::Later(why) => (Cleanup::Deferred, Some(why)),
@@ -79,6 +83,8 @@ struct Failed {
     output: Vec<String>,
     /// None until the cleanup is known.
     left: Option<Cleanup>,
+    /// Code of the project has run.
+    project_ran: bool,
     /// A more specific failure than a failed creation: credentials, the lock.
     failure: Option<Failure>,
 }
@@ -101,7 +107,8 @@ async fn attempt(
     if let (Some(project), None) = (context.project()?, template) {
         migrated(context, locked, project, new, on_event).await?;
         locked.check().await?;
-        return database.finish(locked, new, &limits).await.map_err(|error| Failed::of(new, error));
+        let finished = database.finish(locked, new, &limits).await;
+        return finished.map_err(|error| Failed { project_ran: true, ..Failed::of(new, error) });
     }
     let notices = NoticeLog::new(on_event);
     let provisioning = notices.during(Some(&new.schema), limits.clone(), async |limits| {
@@ -154,6 +161,7 @@ async fn migrated(
             return Err(Failed {
                 schema: Some(schema.clone()),
                 output,
+                project_ran: true,
                 ..Failed::because(schema.why.to_string())
             });
         }
@@ -170,7 +178,7 @@ async fn migrated(
     let complete = state
         .map_err(|error| error.to_string())
         .and_then(|state| verified(context, manifest, &expected, &state));
-    complete.map_err(Failed::because)
+    complete.map_err(|why| Failed { project_ran: true, ..Failed::because(why) })
 }
 
 /// Has the framework create a schema that is never registered, passes it to `read`, and deletes it.
@@ -182,12 +190,13 @@ pub(crate) async fn scratch<T>(
     on_event: &dyn Fn(ActionEvent),
     read: impl AsyncFnOnce() -> Result<T, Failure>,
 ) -> Result<T, FailureDetails> {
-    state.rollback.register(InFlight::Creation(new.clone()));
+    state.rollback.register(InFlight::Creation { new: new.clone(), migrated_by_project: true });
     let result = match migrated(&state.context, locked, project, new, on_event).await {
         Ok(()) => read().await.map_err(Failed::from),
         Err(failed) => Err(failed),
     };
-    let (left, why) = left(state.rollback.roll_back(&state.context, locked).await);
+    let project_ran = result.as_ref().is_err_and(|failed| failed.project_ran);
+    let (left, why) = left(state.rollback.roll_back(&state.context, locked).await, project_ran);
     match (result, why) {
         (Ok(result), None) => Ok(result),
         (Ok(_), Some(why)) => Err(Failed::because(why).details(&new.schema, left, None)),
@@ -221,7 +230,14 @@ fn expected(manifest: &Manifest, new: &Creation) -> Expected {
 
 impl Failed {
     fn because(why: impl Into<Cause>) -> Self {
-        Self { why: why.into(), schema: None, output: Vec::new(), left: None, failure: None }
+        Self {
+            why: why.into(),
+            schema: None,
+            output: Vec::new(),
+            left: None,
+            project_ran: false,
+            failure: None,
+        }
     }
 
     fn of(new: &Creation, error: ProvisionError) -> Self {

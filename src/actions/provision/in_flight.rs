@@ -12,8 +12,8 @@ use crate::{
 
 #[derive(Debug, Clone)]
 pub(super) enum InFlight {
-    /// Created by this program: the journal and the nonce prove it.
-    Creation(Creation),
+    /// Created by this program: the journal and the nonce prove it. The project's own program may migrate the schema.
+    Creation { new: Creation, migrated_by_project: bool },
     /// Created by the framework's own command: tenants that were absent before, each with the nonce of its journal
     /// entry.
     Command(Vec<(String, String)>),
@@ -23,7 +23,7 @@ impl InFlight {
     /// The names of the tenants, for messages.
     pub(super) fn names(&self) -> String {
         match self {
-            InFlight::Creation(new) => format!("`{}`", new.schema),
+            InFlight::Creation { new, .. } => format!("`{}`", new.schema),
             InFlight::Command(tenants) => {
                 let names: Vec<String> = tenants.iter().map(|(name, _)| format!("`{name}`")).collect();
                 names.join(", ")
@@ -33,7 +33,12 @@ impl InFlight {
 
     /// Whether the journal proves to the next run what this run created.
     pub(super) fn is_journalled(&self) -> bool {
-        matches!(self, InFlight::Creation(_))
+        matches!(self, InFlight::Creation { .. })
+    }
+
+    /// Whether code of the project runs, which may write anything anywhere.
+    pub(super) fn runs_project(&self) -> bool {
+        matches!(self, InFlight::Command(_) | InFlight::Creation { migrated_by_project: true, .. })
     }
 
     /// Removes everything that was created. The guard proves that no other run does the same.
@@ -44,7 +49,7 @@ impl InFlight {
     ) -> Result<ProvisionState, DatabaseError> {
         let database = context.database().map_err(|failure| internal(&failure))?;
         match self {
-            InFlight::Creation(new) => {
+            InFlight::Creation { new, .. } => {
                 database
                     .roll_back(locked, new, &context.removal_limits().map_err(|failure| internal(&failure))?)
                     .await

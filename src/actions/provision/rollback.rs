@@ -118,7 +118,7 @@ impl Rollback {
 
 fn words(in_flight: &InFlight, outcome: RollbackOutcome) -> String {
     let outcome = match outcome {
-        RollbackOutcome::Nothing if !in_flight.is_journalled() => {
+        RollbackOutcome::Nothing if in_flight.runs_project() => {
             "rolled back; what the command wrote to other schemas or tables remains".into()
         }
         RollbackOutcome::Nothing => "rolled back".into(),
