@@ -64,7 +64,7 @@ clean:
 .PHONY: toolchain
 toolchain:
 	@command -v cargo >/dev/null || { \
-	  echo "cargo is missing: install Rust from https://rustup.rs, and a C compiler (apt-get install gcc)" >&2; exit 1; }
+	  echo "cargo is missing: install Rust from https://rustup.rs, and a C compiler (apt-get install gcc libc6-dev)" >&2; exit 1; }
 	@command -v cc >/dev/null || { \
 	  echo "a C compiler is missing (SQLite is built from source): apt-get install gcc libc6-dev" >&2; exit 1; }
 

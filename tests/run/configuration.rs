@@ -21,8 +21,10 @@ fn a_variable_names_the_configuration_file() {
 fn check_reports_every_error_at_once() {
     let text =
         "[server]\ncomand = [\"true\"]\n\n[[step]]\nname = \"a\"\nwait.database = { timeout = \"soon\" }\n";
-    let outcome = Portcullis::new().config(text).run(["check"]).exits(78);
-    outcome.prints("comand").prints("soon");
+    let portcullis = Portcullis::new().config(text);
+    portcullis.run(["check"]).exits(78).prints("comand").prints("soon").prints("then run this command again");
+    let plan = portcullis.run(["plan", "--config", "config.toml"]).exits(78);
+    plan.prints(" --config config.toml check\n").prints_not("check --config");
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn an_edited_manifest_stops_the_start() {
     fs::write(&path, manifest.replace("\"n\"\n", "\n")).unwrap();
     project.database.execute("ALTER TABLE b.item DROP COLUMN n");
     project.start().exits(78).prints("edited or damaged").prints_not("the server started");
-    project.portcullis.run(["manifest", "sql", "--check"]).exits(78);
+    project.portcullis.run(["manifest", "sql", "--check"]).exits(78).prints("THE MANIFEST CHECK FAILED");
 }
 
 #[test]
