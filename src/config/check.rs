@@ -16,6 +16,8 @@ pub(super) struct DeclaredTables<'g> {
     pub(super) engine: Option<&'static Capabilities>,
     pub(super) tenants: bool,
     pub(super) migrations: bool,
+    /// The shared schema alone has migrations.
+    pub(super) shared_alone: bool,
     /// Migrations can be applied: by Portcullis, by the framework's program, or by the configured command.
     pub(super) applies: bool,
     pub(super) mode: Mode,
@@ -56,7 +58,11 @@ fn needs(draft: &ParsedStep, given: &DeclaredTables<'_>, problems: &Reading<'_>)
         // A step that runs once per release needs the lock, the history, and a manifest that identifies the release.
         Action::Sql { once, .. } => (true, *once, false),
         Action::Migrate(Scope::Shared) => (true, true, false),
-        Action::Migrate(Scope::Tenants) | Action::Bootstrap(_) | Action::Verify(_) => (true, true, true),
+        Action::Verify(verify) => {
+            let without_tenants = given.shared_alone && verify.shared && verify.tenants == Selection::All;
+            (true, true, !without_tenants)
+        }
+        Action::Migrate(Scope::Tenants) | Action::Bootstrap(_) => (true, true, true),
         Action::Command(command) => (command.once, command.once, false),
     };
     let pending = draft.when.pending;

@@ -169,6 +169,7 @@ fn read<'t>(
             database: table.has("database"),
             tenants: table.has("tenants"),
             migrations: table.has("migrations"),
+            shared_alone: migrations.as_ref().is_some_and(Migrations::are_shared_alone),
             applies: migrations.as_ref().is_none_or(Migrations::are_applicable),
         };
         table.finish();

@@ -309,6 +309,26 @@ verify = { tenants = "all" }
 }
 
 #[test]
+fn the_gate_needs_no_registry_if_the_shared_schema_alone_has_migrations() {
+    let problems = |migrations: &str, verify: &str| {
+        let text = format!(
+            "[database]\nurl = \"postgres://x@y/z\"\n[migrations]\nframework = \"knex\"\n{migrations}\n[[step]]\nname = \"all\"\nverify = {{ {verify} }}\n"
+        );
+        rendered(&text, &Environment::default())
+    };
+    assert_eq!(problems("shared = \"m\"", "tenants = \"all\""), "");
+    let refused = "step `all` needs `[tenants]`";
+    for (migrations, verify) in [
+        ("shared = \"m\"", "tenants = [\"a\"]"),
+        ("shared = \"m\"", "tenants = \"all\", shared = false"),
+        ("tenant = \"m\"", "tenants = \"all\""),
+        ("shared = \"m\"\ntenant = \"m\"", "tenants = \"all\""),
+    ] {
+        assert!(problems(migrations, verify).contains(refused), "{migrations} {verify}");
+    }
+}
+
+#[test]
 fn a_server_without_a_gate_is_a_warning() {
     let text = r#"
 [database]

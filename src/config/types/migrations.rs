@@ -33,6 +33,12 @@ pub(crate) struct Migrations {
 }
 
 impl Migrations {
+    /// Whether the project has no tenants: another framework's files of the shared schema, and none of tenants.
+    pub(crate) fn are_shared_alone(&self) -> bool {
+        matches!(&self.source, Source::External(project)
+            if reads_files(project.framework) && project.files.tenant.is_empty())
+    }
+
     /// Whether Portcullis, the framework's program or a configured command applies them.
     pub(crate) fn are_applicable(&self) -> bool {
         match &self.source {
