@@ -21,7 +21,7 @@ use crate::{
     tenants::{
         inspection::LedgerRow,
         ledger::{LedgerLayout, OwnLayout},
-        manifest::Expected,
+        manifest::{Expected, Manifest},
         survey::{LedgerTable, RegistryTable},
     },
     words,
@@ -46,11 +46,16 @@ pub(crate) async fn detect(database: &Database, config: &config::Database) -> Re
     let mut unknown: BTreeMap<(String, Vec<String>), Vec<String>> = BTreeMap::new();
     let mut known: BTreeMap<(&str, String), (Recognised, Vec<LedgerTable>)> = BTreeMap::new();
     let mut denied = Vec::new();
-    for ledger in survey.ledgers {
+    let (beside, ledgers): (Vec<_>, Vec<_>) =
+        survey.ledgers.into_iter().partition(|ledger| detect::is_beside(&ledger.table));
+    let beside: BTreeSet<(String, String)> =
+        beside.into_iter().map(|table| (table.schema, table.table)).collect();
+    for ledger in ledgers {
         if ledger.denied {
             denied.push(format!("{}.{}", ledger.schema, ledger.table));
         }
-        match detect::recognise(&ledger) {
+        let has = |table: &str| beside.contains(&(ledger.schema.clone(), table.to_owned()));
+        match detect::recognise(&ledger, has) {
             None => unknown.entry((ledger.table, ledger.columns)).or_default().push(ledger.schema),
             Some(found) => {
                 let key = (found.signature.title, ledger.table.clone());
@@ -93,11 +98,20 @@ async fn one(
     let Recognised { framework, signature } = found;
     let table = tables.first().map(|ledger| ledger.table.clone()).unwrap_or_default();
     let shared = tables.iter().any(|ledger| ledger.shared);
-    let example = tables.iter().filter(|ledger| !ledger.denied).min_by_key(|ledger| ledger.shared);
+    // A schema with the name of the tool or of its ledger is the tool's own.
+    let is_own = |ledger: &LedgerTable| ledger.schema == framework.name() || ledger.schema == ledger.table;
+    let is_tenant = |ledger: &LedgerTable| !ledger.shared && !is_own(ledger);
+    let example = tables.iter().filter(|ledger| !ledger.denied).min_by_key(|ledger| !is_tenant(ledger));
+    let own_schema = tables.iter().find(|ledger| is_own(ledger)).map(|ledger| ledger.schema.clone());
+    let schemas: Vec<String> =
+        tables.iter().filter(|ledger| is_tenant(ledger)).map(|ledger| ledger.schema.clone()).collect();
+    let reads_files = framework.external().is_some_and(External::reads_files);
+    let (scope, default) = if schemas.is_empty() { ("shared", "") } else { ("tenant", "tenants") };
     let listed = registry.filter(|registry| is_plain(&registry.table) && is_plain(&registry.column));
+    let listed = listed.filter(|_| !schemas.is_empty());
     let draft = |folder: Option<&str>| TenantsDraft {
-        migrations: signature.migrations(framework.name(), &table, folder),
-        table: listed.map_or("tenants", |registry| &registry.table).to_owned(),
+        migrations: signature.migrations(framework.name(), &table, scope, folder),
+        table: listed.map_or(default, |registry| &registry.table).to_owned(),
         schema_column: listed.map_or("schema_name", |registry| &registry.column).to_owned(),
         condition: None,
     };
@@ -106,7 +120,7 @@ async fn one(
     let texts: Vec<(String, String)> =
         places.into_iter().map(|folder| (folder.to_owned(), draft(Some(folder)).to_string())).collect();
     let files = match example {
-        Some(example) if framework.external().is_none_or(External::reads_files) => {
+        Some(example) if framework.external().is_none() || reads_files => {
             let read = files::within(files::TIMEOUT, move || Ok(candidates(texts)));
             let candidates = read.await.map_err(|error| unreadable(&error))?;
             Some(best(database, found, example, &candidates).await?)
@@ -114,9 +128,7 @@ async fn one(
         _ => None,
     };
     let fitting = files.as_ref().and_then(|files| files.folder.as_deref());
-    let schemas: Vec<String> =
-        tables.into_iter().filter(|ledger| !ledger.shared).map(|ledger| ledger.schema).collect();
-    let config = (!schemas.is_empty() && is_plain(&table))
+    let config = ((!schemas.is_empty() || (shared && reads_files)) && is_plain(&table))
         .then(|| draft(fitting.or(signature.folders.first().copied())).to_string());
     Ok(DetectedLedger {
         tool: signature.title,
@@ -124,7 +136,9 @@ async fn one(
         shared,
         files,
         registry: listed.filter(|_| config.is_some()).map(|registry| registry.table.clone()),
-        unlisted: listed.map_or(0, |registry| registry.unlisted),
+        unlisted: listed
+            .map_or(0, |registry| registry.unlisted.saturating_sub(usize::from(own_schema.is_some()))),
+        own_schema,
         config,
         table,
         schemas,
@@ -150,7 +164,8 @@ fn candidates(texts: Vec<(String, String)>) -> Vec<Candidate> {
             }
             Source::External(project) => {
                 let manifest = frameworks::of(&migrations).external()?.read(project).ok()?;
-                (manifest.tenant, manifest.ledger)
+                let Manifest { shared, tenant, ledger, .. } = manifest;
+                (if migrations.are_shared_alone() { shared } else { tenant }, ledger)
             }
         };
         (!expected.migrations.is_empty()).then_some(Candidate { folder, layout, expected })

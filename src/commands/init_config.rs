@@ -101,10 +101,12 @@ impl FileDraft {
         found.push(format!("{}'s ledger `{}` in {place} of the database", ledger.tool, ledger.table));
         let is_drafted = self.tenants.is_some() && self.framework == Some(ledger.framework);
         let Some(config) = ledger.config.filter(|_| !is_drafted) else { return };
-        found.push(match ledger.registry {
-            Some(table) => format!("the tenants in the table `{table}`"),
-            None => "no table that lists these schemas: correct `registry`".into(),
-        });
+        if !ledger.schemas.is_empty() {
+            found.push(match ledger.registry {
+                Some(table) => format!("the tenants in the table `{table}`"),
+                None => "no table that lists these schemas: correct `registry`".into(),
+            });
+        }
         self.project.migrate = None;
         (self.framework, self.tenants) = (Some(ledger.framework), Some(config));
     }
@@ -142,7 +144,7 @@ role = \"${{ROLE:-web}}\"
         text += &database_variables::table(&variables);
     }
     text += tenants.unwrap_or_default();
-    text += &steps(project, tenants.is_some(), &variables);
+    text += &steps(project, tenants, &variables);
     text += "\n[server]\n";
     text += &match &project.server {
         Some(command) => format!("command = {}\n", list(command)),
@@ -152,9 +154,9 @@ role = \"${{ROLE:-web}}\"
     text + "# These run no step: docker run -it IMAGE sh\npassthrough = [[\"sh\"]]\n"
 }
 
-fn steps(project: &Draft, has_tenants: bool, variables: &BTreeSet<&str>) -> String {
+fn steps(project: &Draft, tenants: Option<&str>, variables: &BTreeSet<&str>) -> String {
     let mut steps: Vec<(&str, String)> = Vec::new();
-    if has_tenants || project.migrate.is_some() || has_database(variables) {
+    if tenants.is_some() || project.migrate.is_some() || has_database(variables) {
         steps.push(("database", "wait.database = { timeout = \"2m\" }".into()));
     }
     let named = |end: &str| variables.iter().find(|name| name.ends_with(end));
@@ -170,10 +172,14 @@ fn steps(project: &Draft, has_tenants: bool, variables: &BTreeSet<&str>) -> Stri
             format!("wait.amqp = {{ url = \"${{{name}:-amqp://localhost}}\", timeout = \"1m\" }}"),
         ));
     }
-    if has_tenants {
+    if let Some(tables) = tenants {
         steps.push(("shared schema", "migrate.shared = {}".into()));
-        steps.push(("tenant schemas", "migrate.tenants = {}".into()));
-        steps.push(("every tenant is complete", "verify = { tenants = \"all\" }".into()));
+        let has_registry = tables.contains("[tenants]");
+        if has_registry {
+            steps.push(("tenant schemas", "migrate.tenants = {}".into()));
+        }
+        let gate = if has_registry { "every tenant is complete" } else { "the shared schema is complete" };
+        steps.push((gate, "verify = { tenants = \"all\" }".into()));
     }
     if let Some(command) = &project.migrate {
         let command = format!("when = {{ role = \"web\" }}\ncommand = {{ run = {} }}", list(command));

@@ -13,6 +13,14 @@ pub(crate) const FRAMEWORKS: &[(&str, External)] = &[
     ("knex", Some("knex")),
     ("sequelize", Some("sequelize")),
     ("node-pg-migrate", Some("node-pg-migrate")),
+    ("kysely", Some("kysely")),
+    ("mikro-orm", Some("mikro-orm")),
+    ("dbmate", Some("dbmate")),
+    ("rails", Some("rails")),
+    ("laravel", Some("laravel")),
+    ("refinery", Some("refinery")),
+    ("diesel", Some("diesel")),
+    ("sea-orm", Some("sea-orm")),
     (CUSTOM, Some(CUSTOM)),
 ];
 

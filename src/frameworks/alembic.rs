@@ -22,6 +22,7 @@ pub(super) static ALEMBIC: FileLedger = FileLedger {
         title: "Alembic",
         table: "alembic_version",
         columns: &["version_num"],
+        beside: None,
         folders: &["migrations/versions", "alembic/versions"],
         lines: "apply = { run = [\"alembic\", \"-x\", \"tenant={schema}\", \"upgrade\", \"heads\"] }\n",
     }],

@@ -18,19 +18,32 @@ fn known() -> impl Iterator<Item = Recognised> {
     })
 }
 
-/// The names of all known ledgers.
+/// The names of all known ledgers, and of the tables that tell them apart.
 pub(crate) fn tables() -> Vec<&'static str> {
-    known().map(|known| known.signature.table).collect()
+    known().flat_map(|known| [Some(known.signature.table), known.signature.beside]).flatten().collect()
 }
 
-/// The tool that made the table. Under another name than the tool's default, the columns must be exactly the tool's.
-pub(crate) fn recognise(table: &LedgerTable) -> Option<Recognised> {
+/// Whether a table only tells a ledger apart.
+pub(crate) fn is_beside(table: &str) -> bool {
+    known().any(|known| known.signature.beside == Some(table))
+}
+
+/// The tool that made the table; `has` tells whether the same schema has another table.
+///
+/// With the tool's default name, the table has at least the tool's columns, and the tool with the most columns counts.
+/// Under another name, the columns must be exactly the tool's.
+pub(crate) fn recognise(table: &LedgerTable, has: impl Fn(&str) -> bool) -> Option<Recognised> {
     let found: BTreeSet<&str> = table.columns.iter().map(String::as_str).collect();
     let columns = |known: &Recognised| known.signature.columns.iter().copied().collect::<BTreeSet<_>>();
-    let is_default =
-        |known: &Recognised| known.signature.table == table.table && columns(known).is_subset(&found);
-    known().find(is_default).or_else(|| {
-        let mut same = known().filter(|known| columns(known) == found);
+    let fits =
+        |known: &Recognised| known.signature.beside.is_none_or(&has) && columns(known).is_subset(&found);
+    let rank = |known: &Recognised| (known.signature.columns.len(), known.signature.beside.is_some());
+    let default =
+        known().filter(|known| known.signature.table == table.table && fits(known)).max_by_key(rank);
+    default.or_else(|| {
+        let same: Vec<_> = known().filter(|known| columns(known) == found && fits(known)).collect();
+        let best = same.iter().map(rank).max()?;
+        let mut same = same.into_iter().filter(|known| rank(known) == best);
         same.next().filter(|_| same.next().is_none())
     })
 }
@@ -45,16 +58,23 @@ mod tests {
     fn title(table: &str, columns: &str) -> Option<&'static str> {
         let columns = columns.split(' ').map(str::to_owned).collect();
         let table = LedgerTable { table: table.into(), columns, ..LedgerTable::default() };
-        recognise(&table).map(|known| known.signature.title)
+        recognise(&table, |_| false).map(|known| known.signature.title)
     }
 
     #[test]
     fn ledgers_of_one_name_are_told_apart_by_their_columns() {
         assert_eq!(title("schema_migrations", "version dirty"), Some("golang-migrate"));
         assert_eq!(title("schema_migrations", "version inserted_at"), Some("Ecto"));
-        assert_eq!(title("schema_migrations", "version"), None);
+        assert_eq!(title("schema_migrations", "version"), Some("dbmate"));
         assert_eq!(title("migrations", "id timestamp name"), Some("TypeORM"));
-        assert_eq!(title("migrations", "id migration batch"), None);
+        assert_eq!(title("migrations", "id migration batch"), Some("Laravel"));
+        assert_eq!(title("migrations", "id migration"), None);
+        let table = |table: &str| {
+            let columns = vec!["version".to_owned()];
+            let table = LedgerTable { table: table.into(), columns, ..LedgerTable::default() };
+            recognise(&table, |other| other == "ar_internal_metadata").map(|known| known.signature.title)
+        };
+        assert_eq!((table("schema_migrations"), table("other")), (Some("Rails"), Some("Rails")));
         // Under its own name, a ledger may have more columns; under another one, exactly these.
         assert_eq!(title("knex_migrations", "id name batch migration_time note"), Some("Knex"));
         assert_eq!(title("app_migrations", "id name batch migration_time"), Some("Knex"));
@@ -74,6 +94,7 @@ mod tests {
                 let migrations = signature.migrations(
                     framework.name(),
                     signature.table,
+                    "tenant",
                     signature.folders.first().copied(),
                 );
                 let text = format!(
@@ -81,7 +102,7 @@ mod tests {
                 );
                 let config = load::of_text(&text, &Environment::default(), None);
                 assert!(config.is_some_and(|config| config.migrations.is_some()), "{text}");
-                let renamed = signature.migrations(framework.name(), "other", None);
+                let renamed = signature.migrations(framework.name(), "other", "tenant", None);
                 assert!(renamed.contains("table = \"other\"") || framework.external().is_none(), "{renamed}");
             }
         }

@@ -61,6 +61,7 @@ impl Framework for Django {
             title: "Django",
             table: "django_migrations",
             columns: &["id", "app", "name", "applied"],
+            beside: None,
             folders: &[],
             lines: "manage = \"manage.py\"\n",
         }]

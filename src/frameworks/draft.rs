@@ -24,6 +24,7 @@ pub(crate) struct Draft {
 pub(crate) struct TenantsDraft {
     /// The lines of `[migrations]`.
     pub(crate) migrations: String,
+    /// The registry; empty if the shared schema alone has migrations.
     pub(crate) table: String,
     pub(crate) schema_column: String,
     pub(crate) condition: Option<&'static str>,
@@ -34,14 +35,20 @@ impl fmt::Display for TenantsDraft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { migrations, table, schema_column, condition } = self;
         let condition = condition.map(|condition| format!(", where = \"{condition}\"")).unwrap_or_default();
-        write!(
-            f,
-            "
+        if !table.is_empty() {
+            write!(
+                f,
+                "
 [tenants]
 # The table with a row for each tenant, and the column with the name of its schema.
 # Add `min_rows = 1` once the first tenant exists: an empty table then blocks the start.
 registry = {{ table = \"{table}\", schema_column = \"{schema_column}\"{condition} }}
-
+"
+            )?;
+        }
+        write!(
+            f,
+            "
 [migrations]
 {migrations}# Lists what the code expects. Write it when the image is built.
 manifest = {{ file = \"portcullis.manifest.json\" }}

@@ -23,6 +23,7 @@ pub(super) static DRIZZLE: FileLedger = FileLedger {
         title: "Drizzle",
         table: "__drizzle_migrations",
         columns: &["id", "hash", "created_at"],
+        beside: None,
         folders: &["drizzle", "migrations"],
         lines: "apply = { run = [\"env\", \"TENANT={schema}\", \"drizzle-kit\", \"migrate\"] }\n",
     }],

@@ -13,6 +13,7 @@ pub(super) static KNEX: FileLedger = FileLedger {
         title: "Knex",
         table: "knex_migrations",
         columns: &["id", "name", "batch", "migration_time"],
+        beside: None,
         folders: &["migrations", "db/migrations"],
         lines: "apply = { run = [\"env\", \"TENANT={schema}\", \"knex\", \"migrate:latest\"] }\n",
     }],

@@ -5,7 +5,9 @@ mod ask;
 mod batch;
 mod channel;
 mod custom;
+mod dbmate;
 pub(crate) mod detect;
+mod diesel;
 pub(crate) mod django;
 pub(crate) mod draft;
 mod drizzle;
@@ -13,14 +15,20 @@ mod files;
 mod framework;
 mod heads;
 mod knex;
+mod kysely;
+mod laravel;
 mod mark_applied;
 mod migrate;
+mod mikro_orm;
 mod new_rows;
 mod node_pg_migrate;
 mod output;
 mod prisma;
 mod project;
+mod rails;
+mod refinery;
 mod replay;
+mod sea_orm;
 mod sequelize;
 mod signature;
 pub(crate) mod sql;
@@ -51,6 +59,14 @@ pub(crate) static ALL: &[&dyn Framework] = &[
     &knex::KNEX,
     &sequelize::SEQUELIZE,
     &node_pg_migrate::NODE_PG_MIGRATE,
+    &kysely::KYSELY,
+    &mikro_orm::MIKRO_ORM,
+    &dbmate::DBMATE,
+    &rails::RAILS,
+    &laravel::LARAVEL,
+    &refinery::REFINERY,
+    &diesel::DIESEL,
+    &sea_orm::SEA_ORM,
     &custom::CUSTOM,
 ];
 

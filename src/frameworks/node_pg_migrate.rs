@@ -13,6 +13,7 @@ pub(super) static NODE_PG_MIGRATE: FileLedger = FileLedger {
         title: "node-pg-migrate",
         table: "pgmigrations",
         columns: &["id", "name", "run_on"],
+        beside: None,
         folders: &["migrations"],
         lines: "apply = { run = [\"node-pg-migrate\", \"up\", \"--schema\", \"{schema}\", \"--migrations-schema\", \"{schema}\"] }\n",
     }],

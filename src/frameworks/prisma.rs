@@ -31,6 +31,7 @@ pub(super) static PRISMA: FileLedger = FileLedger {
             "started_at",
             "applied_steps_count",
         ],
+        beside: None,
         folders: &["prisma/migrations"],
         lines: "apply = { run = [\"env\", \"TENANT={schema}\", \"prisma\", \"migrate\", \"deploy\"] }\n",
     }],

@@ -13,6 +13,7 @@ pub(super) static SEQUELIZE: FileLedger = FileLedger {
         title: "Sequelize",
         table: "SequelizeMeta",
         columns: &["name"],
+        beside: None,
         folders: &["migrations", "db/migrations"],
         lines: "apply = { run = [\"env\", \"TENANT={schema}\", \"sequelize-cli\", \"db:migrate\"] }\n",
     }],

@@ -69,6 +69,7 @@ impl Framework for Sql {
             title: "sqlx",
             table: "_sqlx_migrations",
             columns: &["version", "description", "installed_on", "success", "checksum", "execution_time"],
+            beside: None,
             folders: &["migrations/tenant", "db/migrations/tenant"],
             lines: "shared = \"{parent}/shared\"\n",
         }]
@@ -148,7 +149,7 @@ pub(super) fn compare(expected: &Expected, recorded: &[LedgerRow]) -> Comparison
         };
         if rows.iter().any(|row| !row.succeeded) {
             comparison.dirty.push(migration.name.clone());
-        } else if rows.iter().any(|row| row.checksum != migration.checksum) {
+        } else if migration.checksum.is_some() && rows.iter().any(|row| row.checksum != migration.checksum) {
             let is_line_ends = |row: &&LedgerRow| {
                 row.checksum == migration.checksum || row.checksum == migration.other_line_ends
             };

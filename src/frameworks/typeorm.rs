@@ -14,6 +14,7 @@ pub(super) static TYPEORM: FileLedger = FileLedger {
         title: "TypeORM",
         table: "migrations",
         columns: &["id", "timestamp", "name"],
+        beside: None,
         folders: &["dist/migrations", "src/migrations", "migrations"],
         lines: "apply = { run = [\"env\", \"TENANT={schema}\", \"typeorm\", \"migration:run\", \"-d\", \"dist/data-source.js\"] }\n",
     }],

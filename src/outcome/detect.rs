@@ -26,6 +26,8 @@ pub(crate) struct DetectedLedger {
     pub(crate) table: String,
     /// The shared schema has one.
     pub(crate) shared: bool,
+    /// A schema of the tool's own that has one.
+    pub(crate) own_schema: Option<String>,
     /// The other schemas that have one.
     pub(crate) schemas: Vec<String>,
     /// The migrations in these schemas; None if the framework's own program lists the
@@ -35,7 +37,8 @@ pub(crate) struct DetectedLedger {
     pub(crate) registry: Option<String>,
     /// The schemas that no row of that table names.
     pub(crate) unlisted: usize,
-    /// The tables `[tenants]` and `[migrations]`; None if no other schema than the shared one has the ledger.
+    /// The tables `[migrations]` and, if other schemas than the shared one have the ledger, `[tenants]`; None if the gate
+    /// cannot judge this ledger.
     pub(crate) config: Option<String>,
 }
 

@@ -22,9 +22,17 @@ pub(super) fn text(detected: &Detected, columns: usize) -> String {
         add("", &format!("{}: `{}` in {}", ledger.tool, ledger.table, places(ledger)));
         add("  files     ", &files(ledger.files.as_ref()));
         match &ledger.config {
+            None if ledger.own_schema.is_some() => {
+                add(
+                    "  config    ",
+                    "none: the gate reads ledgers in the shared schema and in tenants' schemas",
+                );
+            }
             None => add("  config    ", "none: the gate judges a schema for each tenant"),
             Some(config) => {
-                add("  registry  ", &registry(ledger));
+                if !ledger.schemas.is_empty() {
+                    add("  registry  ", &registry(ledger));
+                }
                 add("  config    ", "for config.toml:");
                 config.trim_end().lines().for_each(|line| add(line, ""));
             }
@@ -52,7 +60,8 @@ fn places(ledger: &DetectedLedger) -> String {
         number => Some(format!("{} ({})", count(number, "schema"), list(&ledger.schemas, NAMED))),
     };
     let shared = ledger.shared.then(|| "the shared schema".to_owned());
-    [schemas, shared].into_iter().flatten().collect::<Vec<_>>().join(" and ")
+    let own = ledger.own_schema.as_ref().map(|schema| format!("its own schema `{schema}`"));
+    [schemas, shared, own].into_iter().flatten().collect::<Vec<_>>().join(" and ")
 }
 
 fn files(files: Option<&FittingFiles>) -> String {

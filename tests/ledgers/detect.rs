@@ -97,19 +97,38 @@ fn every_ledger_of_a_database_is_listed_also_an_unknown_one() {
     database.execute(
         "CREATE TABLE alembic_version (version_num text); CREATE TABLE a.alembic_version (version_num text);
          CREATE TABLE b.knex_migrations_lock (index int, is_locked int);
-         CREATE TABLE b.migrations (id int, migration text, batch int)",
+         CREATE TABLE b.migrations (id int, batch int)",
     );
     let outcome = detect(&database).exits(0);
     outcome
         .prints("Knex: `knex_migrations` in 2 schemas (a, b)")
         .prints("Alembic: `alembic_version` in a and the shared schema")
-        .prints("unknown ledger: `migrations` (id, migration, batch) in b")
+        .prints("unknown ledger: `migrations` (id, batch) in b")
         .prints("no folder here has a migration that is recorded in a")
         .prints_not("knex_migrations_lock");
     let json = Portcullis::new().env("DATABASE_URL", &database.url()).run(["detect", "--format", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json.exits(0).stdout).unwrap();
     assert_eq!(json["ledgers"][0]["framework"], "knex");
     assert_eq!(json["unknown"][0]["table"], "migrations");
+}
+
+#[test]
+fn a_schema_of_the_tool_itself_is_no_tenant() {
+    let database = database("__drizzle_migrations", "id int, hash text, created_at bigint");
+    let own = "CREATE SCHEMA drizzle; CREATE TABLE drizzle.__drizzle_migrations (id int, hash text, created_at bigint)";
+    database.execute(own);
+    detect(&database)
+        .exits(0)
+        .prints("Drizzle: `__drizzle_migrations` in 2 schemas (a, b) and its own schema `drizzle`")
+        .prints("`customer` lists these schemas")
+        .prints_not("except for");
+    let alone = Database::fresh();
+    alone.execute(own);
+    detect(&alone)
+        .exits(0)
+        .prints("in its own schema `drizzle`")
+        .prints("none: the gate reads ledgers in the shared schema")
+        .prints_not("[tenants]");
 }
 
 #[test]

@@ -3,5 +3,9 @@
 mod alembic;
 mod custom;
 mod detect;
+mod laravel;
 mod node;
 mod project;
+mod rails;
+mod rust;
+mod tool;

@@ -1,27 +1,15 @@
-//! The ledgers of Node's tools: each tool applies its own migrations to a tenant, and the gate judges every state.
+//! The tools that npm installs.
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::fs;
 
-use super::{detect::assert_written, project::Project};
-use crate::support::process::Outcome;
-
-/// A tool, whose migrations are in the folder `migrations` and whose configuration is a fixture.
-struct Tool {
-    framework: &'static str,
-    title: &'static str,
-    folder: &'static str,
-    /// The command that migrates the schema `{schema}`.
-    apply: &'static [&'static str],
-    /// The command that undoes the newest migration; empty if the tool has none.
-    undo: &'static [&'static str],
-    /// Writes a migration with these statements, the `number`th one, and returns its file and its name in messages.
-    write: fn(&Project, number: u32, name: &str, up: &str, down: &str) -> (String, String),
-}
+use super::tool::{NODE, Tool, run};
 
 const PRISMA: Tool = Tool {
     framework: "prisma",
     title: "Prisma",
     folder: "prisma/migrations",
+    fixture: "node/prisma",
+    programs: NODE,
     apply: &["env", "TENANT={schema}", "prisma", "migrate", "deploy"],
     undo: &[],
     write: |project, number, name, up, _| {
@@ -37,6 +25,8 @@ const DRIZZLE: Tool = Tool {
     framework: "drizzle",
     title: "Drizzle",
     folder: "migrations",
+    fixture: "node/drizzle",
+    programs: NODE,
     apply: &["env", "TENANT={schema}", "drizzle-kit", "migrate"],
     undo: &[],
     write: |project, number, name, up, _| {
@@ -59,6 +49,8 @@ const TYPEORM: Tool = Tool {
     framework: "typeorm",
     title: "TypeORM",
     folder: "migrations",
+    fixture: "node/typeorm",
+    programs: NODE,
     apply: &["env", "TENANT={schema}", "typeorm", "migration:run", "-d", "data-source.js"],
     undo: &["env", "TENANT={schema}", "typeorm", "migration:revert", "-d", "data-source.js"],
     write: |project, number, name, up, down| {
@@ -76,6 +68,8 @@ const KNEX: Tool = Tool {
     framework: "knex",
     title: "Knex",
     folder: "migrations",
+    fixture: "node/knex",
+    programs: NODE,
     apply: &["env", "TENANT={schema}", "knex", "migrate:latest"],
     undo: &["env", "TENANT={schema}", "knex", "migrate:down"],
     write: |project, number, name, up, down| {
@@ -90,6 +84,8 @@ const SEQUELIZE: Tool = Tool {
     framework: "sequelize",
     title: "Sequelize",
     folder: "migrations",
+    fixture: "node/sequelize",
+    programs: NODE,
     apply: &["env", "TENANT={schema}", "sequelize-cli", "db:migrate"],
     undo: &["env", "TENANT={schema}", "sequelize-cli", "db:migrate:undo"],
     write: |project, number, name, up, down| {
@@ -105,6 +101,8 @@ const NODE_PG_MIGRATE: Tool = Tool {
     framework: "node-pg-migrate",
     title: "node-pg-migrate",
     folder: "migrations",
+    fixture: "node/node-pg-migrate",
+    programs: NODE,
     apply: &["node-pg-migrate", "up", "--schema", "{schema}", "--migrations-schema", "{schema}"],
     undo: &["node-pg-migrate", "down", "--schema", "{schema}", "--migrations-schema", "{schema}"],
     write: |project, number, name, up, down| {
@@ -115,127 +113,78 @@ const NODE_PG_MIGRATE: Tool = Tool {
     },
 };
 
-impl Tool {
-    /// Two migrations; the tenants `a` and `b` have both.
-    fn project(&self) -> Project {
-        let migrations = format!(
-            "framework = \"{}\"\ntenant = \"{}\"\napply = {{ run = {:?} }}\n",
-            self.framework, self.folder, self.apply
-        );
-        let project = Project::new(&format!("node/{}", self.framework), &migrations, "npm/node_modules/.bin");
-        let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/npm/node_modules");
-        symlink(modules, project.path("node_modules")).unwrap();
-        self.write(&project, 1, "First", "CREATE TABLE account (id int PRIMARY KEY)", "DROP TABLE account");
-        self.write(
-            &project,
-            2,
-            "Second",
-            "ALTER TABLE account ADD COLUMN total int",
-            "ALTER TABLE account DROP COLUMN total",
-        );
-        project.manifest();
-        for tenant in ["a", "b"] {
-            self.apply(&project, tenant).exits(0);
-        }
-        project
-    }
+const KYSELY: Tool = Tool {
+    framework: "kysely",
+    title: "Kysely",
+    folder: "migrations",
+    fixture: "node/kysely",
+    programs: NODE,
+    apply: &["env", "TENANT={schema}", "kysely", "migrate:latest"],
+    undo: &["env", "TENANT={schema}", "kysely", "migrate:down"],
+    write: |project, number, name, up, down| {
+        let name = format!("2024010100000{number}_{name}");
+        let file = format!("migrations/{name}.ts");
+        let method = |name: &str, sql: &str| {
+            format!("export async function {name}(db) {{ await sql`{sql}`.execute(db); }}\n")
+        };
+        let text = format!("import {{ sql }} from \"kysely\";\n{}{}", method("up", up), method("down", down));
+        project.write(&file, &text);
+        (file, name)
+    },
+};
 
-    /// Writes a migration; returns its file and its name in messages.
-    fn write(&self, project: &Project, number: u32, name: &str, up: &str, down: &str) -> (String, String) {
-        (self.write)(project, number, name, up, down)
-    }
-
-    /// Migrates a tenant with the tool's own command.
-    fn apply(&self, project: &Project, tenant: &str) -> Outcome {
-        run(project, tenant, self.apply)
-    }
-
-    /// The states of every tool: applied, pending, failed, undone, ahead, stamped without tables, and a new tenant.
-    fn states(&self) {
-        let project = self.project();
-        self.apply(&project, "c").exits(0);
-        assert_written(&project, self.title);
-        project.database.execute("DROP SCHEMA c CASCADE; CREATE SCHEMA c");
-        project.verify("a").exits(0);
-        project.portcullis.run(["manifest", "structure", "--tenant", "a"]).exits(0).prints("2 migrations");
-
-        let (third_file, third) =
-            self.write(&project, 3, "Third", "CREATE TABLE bill (id int PRIMARY KEY)", "DROP TABLE bill");
-        project.verify("a").exits(78).prints(&third).prints("portcullis manifest structure");
-        fs::remove_file(project.path("portcullis.manifest.json")).unwrap();
-        project.manifest();
-        project.verify("a").exits(1).prints("pending").prints(&third).prints_not("First");
-        project.portcullis.run(["migrate", "a"]).exits(0);
-        project.verify("a").exits(0);
-        project.portcullis.run(["tenant", "create", "fresh"]).exits(0);
-        project.verify("fresh").exits(0);
-
-        if !self.undo.is_empty() {
-            run(&project, "fresh", self.undo).exits(0);
-            project.verify("fresh").exits(1).prints("pending").prints(&third).prints_not("Second");
-        }
-
-        // The next one fails, and its name is in the box.
-        let (fourth_file, fourth) =
-            self.write(&project, 4, "Fourth", "ALTER TABLE missing ADD COLUMN x int", "SELECT 1");
-        project.manifest();
-        let failed = project.portcullis.run(["migrate", "a"]).exits(1);
-        // Drizzle's command prints no error without a terminal.
-        failed.prints(if self.framework == "drizzle" { "exited with 1" } else { "missing" });
-        project.verify("a").exits(1).prints(&fourth).prints_not(&third);
-
-        // The release that has two migrations runs on a database of the one with three.
-        self.remove(&project, &fourth_file, &fourth);
-        project.manifest();
-        self.apply(&project, "b").exits(0);
-        project.verify("b").exits(0);
-        self.remove(&project, &third_file, &third);
-        project.manifest();
-        // Drizzle's ledger has times and no names.
-        let ahead = if self.framework == "drizzle" { "1704067200003" } else { "Third" };
-        project.verify("b").exits(0).prints("ahead").prints(ahead);
-        project.portcullis.run(["manifest", "structure", "--tenant", "b"]).exits(1).prints(ahead);
-
-        // The ledger of `c` is a copy: no migration has run there.
-        let ledger: String = project.database.column(
-            "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-             WHERE n.nspname = 'b' AND c.relkind = 'r' AND c.relname NOT IN ('account', 'bill') AND c.relname !~ 'lock$'",
-        ).remove(0);
-        project.database.execute(&format!("CREATE TABLE c.\"{ledger}\" AS TABLE b.\"{ledger}\""));
-        project.verify("c").exits(0);
-        project.database.execute("DROP TABLE b.bill");
-        project
-            .database
-            .execute(&format!("DELETE FROM b.\"{ledger}\" WHERE \"{ledger}\"::text ~ 'Third|1704067200003'"));
-        project.portcullis.run(["manifest", "structure", "--tenant", "b"]).exits(0).prints("2 migrations");
-        project.verify("b").exits(0);
-        project.verify("c").exits(1).prints("account");
-    }
-
-    /// Removes a migration from the disk.
-    fn remove(&self, project: &Project, file: &str, name: &str) {
-        let path = project.path(file);
-        if self.framework == "prisma" {
-            fs::remove_dir_all(path.parent().unwrap()).unwrap();
+const MIKRO_ORM: Tool = Tool {
+    framework: "mikro-orm",
+    title: "MikroORM",
+    folder: "migrations",
+    fixture: "node/mikro-orm",
+    programs: NODE,
+    apply: &["env", "TENANT={schema}", "mikro-orm", "migration:up"],
+    undo: &["env", "TENANT={schema}", "mikro-orm", "migration:down"],
+    write: |project, number, name, up, down| {
+        let class = format!("Migration2024010100000{number}_{name}");
+        // MikroORM records the ending `.cjs`.
+        let (file, name) = if number == 3 {
+            (format!("migrations/{class}.cjs"), format!("{class}.cjs"))
         } else {
-            fs::remove_file(path).unwrap();
-        }
-        if self.framework == "drizzle" {
-            let journal = project.path("migrations/meta/_journal.json");
-            let mut json: serde_json::Value =
-                serde_json::from_str(&fs::read_to_string(&journal).unwrap()).unwrap();
-            json["entries"].as_array_mut().unwrap().retain(|entry| entry["tag"] != name);
-            fs::write(journal, json.to_string()).unwrap();
-        }
-    }
-}
+            (format!("migrations/{class}.js"), class.clone())
+        };
+        let method = |name: &str, sql: &str| format!("  async {name}() {{ this.addSql(`{sql}`); }}\n");
+        let text = format!(
+            "const {{ Migration }} = require(\"@mikro-orm/migrations\");\nexports.{class} = class extends Migration {{\n{}{}}};\n",
+            method("up", up),
+            method("down", down)
+        );
+        project.write(&file, &text);
+        (file, name)
+    },
+};
 
-/// Runs a command of the tool for one tenant.
-fn run(project: &Project, tenant: &str, command: &[&str]) -> Outcome {
-    let words: Vec<String> = command.iter().map(|word| word.replace("{schema}", tenant)).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    project.tool(words[0], &words[1..])
-}
+const DBMATE: Tool = Tool {
+    framework: "dbmate",
+    title: "dbmate",
+    folder: "db/migrations",
+    fixture: "node/dbmate",
+    programs: NODE,
+    apply: &[
+        "sh",
+        "-c",
+        r#"export PGSSLMODE=disable; PGOPTIONS="$PGOPTIONS -csearch_path=\"$0\"" exec dbmate --no-dump-schema migrate"#,
+        "{schema}",
+    ],
+    undo: &[
+        "sh",
+        "-c",
+        "PGSSLMODE=disable PGOPTIONS=-csearch_path=$0 exec dbmate --no-dump-schema rollback",
+        "{schema}",
+    ],
+    write: |project, number, name, up, down| {
+        let version = format!("2024010100000{number}");
+        let file = format!("db/migrations/{version}_{name}.sql");
+        project.write(&file, &format!("-- migrate:up\n{up};\n-- migrate:down\n{down};\n"));
+        (file, format!("{version} {name}"))
+    },
+};
 
 #[test]
 fn the_gate_judges_every_state_that_prisma_makes() {
@@ -265,6 +214,21 @@ fn the_gate_judges_every_state_that_sequelize_makes() {
 #[test]
 fn the_gate_judges_every_state_that_node_pg_migrate_makes() {
     NODE_PG_MIGRATE.states();
+}
+
+#[test]
+fn the_gate_judges_every_state_that_kysely_makes() {
+    KYSELY.states();
+}
+
+#[test]
+fn the_gate_judges_every_state_that_mikro_orm_makes() {
+    MIKRO_ORM.states();
+}
+
+#[test]
+fn the_gate_judges_every_state_that_dbmate_makes() {
+    DBMATE.states();
 }
 
 #[test]

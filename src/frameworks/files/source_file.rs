@@ -13,17 +13,31 @@ pub(crate) struct SourceFile {
 }
 
 /// The words, without spaces, of statements that no transaction can contain and of the tools' ways out of their
-/// transaction: `autocommit_block()`, `transaction: false`, `transaction = false`, `noTransaction()`.
-const OUTSIDE: [&str; 5] =
-    ["concurrently", "autocommit_block(", "transaction:false", "transaction=false", "notransaction("];
+/// transaction: `autocommit_block()`, `transaction: false`, `$withinTransaction = false`, `noTransaction()`,
+/// `isTransactional()`, `use_transaction()`, `disable_ddl_transaction!`.
+const OUTSIDE: [&str; 8] = [
+    "concurrently",
+    "autocommit_block(",
+    "transaction:false",
+    "transaction=false",
+    "notransaction(",
+    "istransactional(",
+    "use_transaction(",
+    "disable_ddl_transaction!",
+];
 
 const COMMENTS: [&str; 4] = ["#", "--", "//", "*"];
+
+/// The beginning of a comment with options: `-- migrate:up transaction:false`.
+const DIRECTIVE: &str = "-- migrate:";
 
 impl SourceFile {
     /// Whether a line of code has a statement that must run outside a transaction, or leaves the tool's transaction.
     pub(super) fn leaves_transaction(&self) -> bool {
         let text = String::from_utf8_lossy(&self.bytes).to_lowercase();
-        let is_comment = |line: &str| COMMENTS.iter().any(|start| line.trim_start().starts_with(start));
+        let is_comment = |line: &str| {
+            COMMENTS.iter().any(|start| line.trim_start().starts_with(start)) && !line.starts_with(DIRECTIVE)
+        };
         text.lines().filter(|line| !is_comment(line)).any(|line| {
             let line: String = line.split_whitespace().collect();
             OUTSIDE.iter().any(|word| line.contains(word))
@@ -48,6 +62,10 @@ mod tests {
             "exports.config = { transaction : false };",
             "  transaction = false as const;",
             "  pgm.noTransaction();",
+            "  disable_ddl_transaction!",
+            "    public $withinTransaction = false;",
+            "  isTransactional() { return false; }",
+            "-- migrate:up transaction:false\nVACUUM t;",
             "queryInterface.addIndex('t', ['c'], { concurrently: true })",
         ] {
             assert!(leaves(text), "{text}");

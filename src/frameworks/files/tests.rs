@@ -15,6 +15,7 @@ fn proved_by(framework: &str) -> String {
     const ALEMBIC: &str = include_str!("../../../tests/fixtures/ledgers/alembic/requirements.txt");
     const DJANGO: &str = include_str!("../../../examples/django/requirements.txt");
     const NODE: &str = include_str!("../../../tests/fixtures/ledgers/node/package.json");
+    const RUST: &str = include_str!("../../../tests/fixtures/ledgers/rust/Cargo.toml");
     let pinned = |requirements: &str, names: &[&str]| {
         let version = |name: &&str| {
             let line = requirements.lines().find_map(|line| line.strip_prefix(*name)?.strip_prefix("=="));
@@ -26,11 +27,23 @@ fn proved_by(framework: &str) -> String {
         let json: serde_json::Value = serde_json::from_str(NODE).unwrap();
         format!("{name} {}", json["dependencies"][name].as_str().unwrap())
     };
+    let crate_of = |name: &str| {
+        let line = RUST.lines().find(|line| line.starts_with(&format!("{name} = "))).unwrap();
+        let (_, version) = line.split_once("\"=").unwrap();
+        format!("{name} {}", version.split_once('"').unwrap().0)
+    };
     match framework {
+        "refinery" => crate_of("refinery"),
+        "diesel" => crate_of("diesel_migrations"),
+        "sea-orm" => crate_of("sea-orm-migration"),
         "sql" => "sqlx".into(),
         "django" => pinned(DJANGO, &["Django"]),
         "alembic" => pinned(ALEMBIC, &["alembic", "Flask-Migrate"]),
-        "prisma" | "typeorm" | "knex" | "node-pg-migrate" => package(framework),
+        "prisma" | "typeorm" | "knex" | "node-pg-migrate" | "dbmate" => package(framework),
+        "kysely" => format!("{}, {}", package("kysely"), package("kysely-ctl")),
+        "mikro-orm" => package("@mikro-orm/cli"),
+        "rails" => "Rails 6.1 (Debian 12)".into(),
+        "laravel" => "Laravel 8 (Debian 12)".into(),
         "drizzle" => package("drizzle-kit"),
         "sequelize" => package("sequelize-cli"),
         _ => "-".into(),
