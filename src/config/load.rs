@@ -5,7 +5,7 @@ use std::{io, path::Path};
 use toml::de::DeTable;
 
 use super::{
-    Config, Database, Migrations, Overrides, Server, check, connection,
+    Config, Migrations, Overrides, Server, check, connection,
     environment::Environment,
     fields::Table,
     interpolate::{Interpolator, Node},
@@ -145,7 +145,7 @@ fn read<'t>(
     };
     let database = table.table("database").and_then(connection::read);
     let registry = table.table("tenants").and_then(tables::tenants);
-    let engine = database.as_ref().map(Database::capabilities);
+    let engine = database.as_ref().map(|database| database.capabilities(registry.as_ref()));
     let migrations =
         table.table("migrations").and_then(|table| migrations::migrations(table, overrides, engine));
     let mut server = table.table_or_defaults("server")?;

@@ -103,6 +103,9 @@ pub(super) fn migrations(
     }
     if let Some(engine) = engine {
         engine.check_statement_timeout(&mut inner);
+        if let Some(framework) = external {
+            engine.check_project(&mut table, framework, !run.is_empty());
+        }
     }
     let apply = apply(inner, overrides);
     table.finish();

@@ -31,6 +31,7 @@ pub(crate) mod secret_names;
 pub(crate) mod secrets;
 mod steps;
 mod tables;
+mod tenant_database;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -44,5 +45,6 @@ pub(crate) use self::frameworks::FRAMEWORKS;
 pub(crate) use self::{
     file_pattern::{Captures, FilePattern, IdTemplate},
     libpq::SYSTEM_ROOTS,
+    tenant_database::{Part as TenantDatabasePart, TenantDatabase},
     types::*,
 };

@@ -53,8 +53,9 @@ pub(super) fn tenants(mut table: Table<'_>) -> Option<Registry> {
 fn registry(mut table: Table<'_>) -> Option<Registry> {
     let (name, schema_column) = (table.get("table"), table.get("schema_column"));
     let (condition, at_least) = (table.get("where"), table.value("min_rows"));
+    let database = table.get("database");
     table.finish();
-    Some(Registry { table: name?, schema_column: schema_column?, condition, at_least })
+    Some(Registry { table: name?, schema_column: schema_column?, condition, at_least, database })
 }
 
 pub(super) fn gate(mut table: Table<'_>) -> Gate {

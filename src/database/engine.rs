@@ -15,14 +15,14 @@ use super::{
     MigrationFile, NoticeSender, ProvisionError, ProvisionState, Recovered, TableSet,
     examined::Examined,
     history::{Author, Deed, Entry, Run},
-    postgres::Postgres,
+    postgres::{Postgres, TenantDatabases},
     request::{InspectRequest, Limits, ProvisionRequest, Schema},
     restorable::Restorable,
     sqlite::Sqlite,
     template::Template,
 };
 use crate::{
-    config::capabilities::{Capabilities, POSTGRES, SQLITE},
+    config::capabilities::{Capabilities, POSTGRES, SQLITE, TENANT_DATABASES},
     tenants::{
         inspection::{Deleted, Inspection, LedgerRow, Rows, SchemaState},
         ledger::LedgerLayout,
@@ -65,6 +65,17 @@ macro_rules! engine {
             $(fn $change<'a>(&'a self, _: &LockProof, $($change_arg: $change_type),*) -> LocalBoxFuture<'a, $change_answer> { Box::pin(self.$change($($change_arg),*)) })*
             $(fn $ask<'a>(&'a self, $($ask_arg: $ask_type),*) -> LocalBoxFuture<'a, $ask_answer> { Box::pin(self.$ask($($ask_arg),*)) })*
             $(fn $do<'a>(&'a self, _: &LockProof, $($do_arg: $do_type),*) -> LocalBoxFuture<'a, $do_answer> { Box::pin(self.$do($($do_arg),*)) })*
+        }
+
+        impl Engine for TenantDatabases {
+            fn capabilities(&self) -> &'static Capabilities { &TENANT_DATABASES }
+            fn lock_session<'a>(&'a self, run: &'a str, silence: Duration) -> LocalBoxFuture<'a, Result<LockSession, DatabaseError>> {
+                Box::pin(async move { Ok(LockSession::new(self.0.lock_session(run, silence).await?)) })
+            }
+            $(fn $read<'a>(&'a self, $($read_arg: $read_type),*) -> LocalBoxFuture<'a, $read_answer> { Box::pin(self.0.$read($($read_arg),*)) })*
+            $(fn $change<'a>(&'a self, _: &LockProof, $($change_arg: $change_type),*) -> LocalBoxFuture<'a, $change_answer> { Box::pin(self.0.$change($($change_arg),*)) })*
+            $(fn $ask<'a>(&'a self, $($ask_arg: $ask_type),*) -> LocalBoxFuture<'a, $ask_answer> { Box::pin(self.0.$ask($($ask_arg),*)) })*
+            $(fn $do<'a>(&'a self, _: &LockProof, $($do_arg: $do_type),*) -> LocalBoxFuture<'a, $do_answer> { Box::pin(self.0.$do($($do_arg),*)) })*
         }
 
         impl Engine for Sqlite {

@@ -62,7 +62,14 @@ impl Database {
     /// Does no I/O. The sessions that make changes carry the run's id.
     pub(crate) fn new(config: &config::Database, registry: Option<&config::Registry>, run: &str) -> Self {
         Self(match config {
-            config::Database::Postgres(config) => Rc::new(postgres::Postgres::new(config, registry, run)),
+            config::Database::Postgres(config) => {
+                match registry.and_then(|registry| Some((registry, registry.database.as_ref()?))) {
+                    Some((registry, database)) => {
+                        Rc::new(postgres::TenantDatabases::new(config, registry, database, run))
+                    }
+                    None => Rc::new(postgres::Postgres::new(config, registry, run)),
+                }
+            }
             config::Database::Sqlite(config) => Rc::new(sqlite::Sqlite::new(config, registry)),
         })
     }

@@ -13,6 +13,8 @@ pub(super) struct RegistryRows {
     pub(super) others: BTreeSet<String>,
     /// Each tenant's type, where the framework has types.
     pub(super) types: BTreeMap<String, String>,
+    /// The name or URL of each tenant's own database, if tenants have their own.
+    pub(super) locations: BTreeMap<String, String>,
     /// Tenants that have several rows.
     duplicates: BTreeSet<String>,
     /// Whether the condition excludes a row without a name.

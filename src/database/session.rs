@@ -85,6 +85,12 @@ macro_rules! session {
             fn witness(&self, limit: Duration) -> LocalBoxFuture<'static, Result<LockState, DatabaseError>> { Box::pin(self.witness(limit)) }
         }
 
+        impl Session for postgres::DatabasesSession {
+            $(fn $name<'a>(&'a mut self, $($arg: $type),*) -> LocalBoxFuture<'a, $answer> { Box::pin(self.0.$name($($arg),*)) })*
+            $(fn $server_name<'a>(&'a mut self, $($server_arg: $server_type),*) -> LocalBoxFuture<'a, $server_answer> { Box::pin(self.0.$server_name($($server_arg),*)) })*
+            fn witness(&self, limit: Duration) -> LocalBoxFuture<'static, Result<LockState, DatabaseError>> { Box::pin(self.0.witness(limit)) }
+        }
+
         impl Session for sqlite::lock::Session {
             $(fn $name<'a>(&'a mut self, $($arg: $type),*) -> LocalBoxFuture<'a, $answer> { Box::pin(self.$name($($arg),*)) })*
         }

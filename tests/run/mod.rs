@@ -7,6 +7,7 @@ mod columns;
 mod command;
 mod configuration;
 pub(crate) mod cooperate;
+mod databases;
 mod doctor;
 mod exit_codes;
 mod fence;

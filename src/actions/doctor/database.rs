@@ -77,7 +77,7 @@ impl Facts {
                 .config
                 .database
                 .as_ref()
-                .is_some_and(|database| database.capabilities().server),
+                .is_some_and(|database| database.capabilities(None).server),
             changes: Changes::of(&context.config),
             jobs: apply.and_then(|apply| u64::try_from(apply.jobs).ok()).unwrap_or(1),
             tenants: u64::try_from(names.len()).unwrap_or(u64::MAX),

@@ -83,6 +83,8 @@ const REGISTRY: Section = Section::new(
         key!(table: Identifier, required,
             "The table that lists the tenants, optionally with its schema: `\"public.tenants\"`."),
         key!(schema_column: Identifier, required, "The column with the schema's name."),
+        key!(database: Text, ? "tenants are schemas of `[database]`",
+            "Each tenant's [own database](databases.md): its name or URL, with columns of this table in braces: `\"app_{slug}\"`."),
         key!(where: Text, "An SQL condition that a row must meet to count as a tenant."),
         key!(min_rows: Number(0, 1_000_000), = "0", "The gate blocks while the registry has fewer rows than this.")
             .formerly("at_least"),

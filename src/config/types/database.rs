@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::config::{
     libpq::{Parameters, hosts::Host},
     secret::Password,
+    tenant_database::TenantDatabase,
 };
 
 /// The location of the database.
@@ -71,4 +72,6 @@ pub(crate) struct Registry {
     pub(crate) condition: Option<String>,
     /// The gate blocks if the registry has fewer rows.
     pub(crate) at_least: usize,
+    /// The database of each tenant; None if the tenants are schemas (or files) of `[database]`.
+    pub(crate) database: Option<TenantDatabase>,
 }

@@ -30,6 +30,9 @@ use crate::{
     },
 };
 
+/// The names or URLs of tenants' own databases.
+pub(super) type Elsewhere = BTreeMap<String, String>;
+
 impl Postgres {
     pub(crate) async fn inspect(&self, request: &InspectRequest<'_>) -> Result<Inspection, DatabaseError> {
         let connection = match self.cached_reader.take().await {
@@ -37,7 +40,7 @@ impl Postgres {
             None => connect::retry_while_full(async || connect::connect(self.reader()).await).await?,
         };
         let mut reading = Reading::on(connection, request.timeout);
-        let found = self.inspect_with(&mut reading, request).await;
+        let found = self.inspect_with(&mut reading, request).await.map(|(found, _)| found);
         match found {
             Ok(_) => self.cached_reader.put(reading.into_inner()),
             Err(_) => reading.close().await,
@@ -45,11 +48,12 @@ impl Postgres {
         found
     }
 
-    async fn inspect_with(
+    /// Also returns the selected tenants if they have their own databases, which it does not inspect.
+    pub(super) async fn inspect_with(
         &self,
         reading: &mut Reading,
         request: &InspectRequest<'_>,
-    ) -> Result<Inspection, DatabaseError> {
+    ) -> Result<(Inspection, Elsewhere), DatabaseError> {
         let registry = request.tenants.and(self.registry.as_ref());
         let (server, kind) = self.server_and_registry(reading, registry).await?;
         let registered = kind.is_some();
@@ -66,9 +70,11 @@ impl Postgres {
             _ => RegistryRows::default(),
         };
         let mut found = rows.inspection(request.tenants == Some(&Selection::All));
-        let selected = request
+        let mut selected = request
             .tenants
             .map_or_else(Vec::new, |selection| selected(selection, &rows, &mut found.unregistered));
+        let has_databases = registry.is_some_and(|registry| registry.database.is_some());
+        let elsewhere = if has_databases { std::mem::take(&mut selected) } else { Vec::new() };
         let mut states = BTreeMap::new();
         let mut groups = groups(manifest, selected, &rows, &mut states);
         if request.shared {
@@ -79,7 +85,7 @@ impl Postgres {
         if registry.is_some() {
             more.statements.push(journal::readable());
         }
-        let orphans = registry.filter(|_| request.tenants == Some(&Selection::All));
+        let orphans = registry.filter(|_| request.tenants == Some(&Selection::All) && !has_databases);
         if let Some(registry) = orphans {
             more.statements.push(self.orphans(registry, registered, manifest.layout().table));
             more.statements.push(journal::tagged_schemas());
@@ -103,6 +109,10 @@ impl Postgres {
         found.orphans.retain(|schema| !found.unfinished.contains(schema));
         found.shadows = answers.next().unwrap_or_default();
         found.types = rows.types;
+        let elsewhere = elsewhere.into_iter().map(|tenant| {
+            let location = rows.locations.get(&tenant).cloned().unwrap_or_default();
+            (tenant, location)
+        });
         found.server = Some((structure::ENGINE.into(), (reading.server_version() / 10_000).to_string()));
         found.shared = request.shared.then(|| states.remove(&self.config.shared_schema)).flatten();
         found.tenants = states;
@@ -110,7 +120,7 @@ impl Postgres {
             let (_, table) = registry::table(registry, &self.config.shared_schema);
             request.without_registry(table, &found)?;
         }
-        Ok(found)
+        Ok((found, elsewhere.collect()))
     }
 
     /// The server's properties, and the kind of the registry's table if it exists.

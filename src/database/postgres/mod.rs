@@ -10,6 +10,7 @@ mod connect;
 mod connection;
 mod connection_pool;
 mod copy;
+mod databases;
 mod delete;
 mod derive;
 mod drop_schema;
@@ -47,6 +48,9 @@ mod table_probe;
 mod tls;
 mod writer;
 
-pub(crate) use self::handle::Postgres;
 use self::handle::{LEDGER, QUERY_CANCELED};
+pub(crate) use self::{
+    databases::{DatabasesSession, TenantDatabases},
+    handle::Postgres,
+};
 use super::DatabaseError;

@@ -214,7 +214,7 @@ impl Postgres {
 
 /// Ends the sessions of a run's programs. A statement continues without its client, and after the schema is dropped it
 /// could change another schema.
-async fn end_programs(connection: &mut Connection, run: &str) -> Result<(), ApplyError> {
+pub(super) async fn end_programs(connection: &mut Connection, run: &str) -> Result<(), ApplyError> {
     let sql = format!(
         "SELECT pg_catalog.pg_terminate_backend(pid)::text FROM pg_catalog.pg_stat_activity \
          WHERE datname = current_database() AND application_name = {} AND pid <> pg_catalog.pg_backend_pid()",
@@ -237,7 +237,10 @@ async fn end_programs(connection: &mut Connection, run: &str) -> Result<(), Appl
 }
 
 /// Whether the transaction that completes the tenant was committed.
-async fn is_committed(connection: &mut Connection, commit_marker: &CommitMarker) -> Result<bool, QueryError> {
+pub(super) async fn is_committed(
+    connection: &mut Connection,
+    commit_marker: &CommitMarker,
+) -> Result<bool, QueryError> {
     let Some(transaction) = commit_marker.transaction() else { return Ok(false) };
     let sql = format!("SELECT coalesce(pg_catalog.txid_status({transaction}) = 'committed', false)::text");
     let rows = connection.rows(&sql).await?;

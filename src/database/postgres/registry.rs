@@ -7,6 +7,7 @@ use super::{
     catalog::RELATIONS,
     connect,
     connection::Row,
+    databases,
     error::QueryError,
     metadata_schema,
     outside::TEMPORARY_SCHEMA,
@@ -66,11 +67,12 @@ impl Postgres {
         };
         // The condition is the operator's SQL and may call functions in the shared schema.
         let sql = format!(
-            "SET LOCAL search_path = {}; SELECT {column}::text, {condition}::text, {kind}::text FROM {table} ORDER BY 1",
+            "SET LOCAL search_path = {}; SELECT {column}::text, {condition}::text, {kind}::text, {location} FROM {table} ORDER BY 1",
             identifier(&self.config.shared_schema),
             column = identifier(&registry.schema_column),
             condition = condition(registry),
             kind = type_column.map_or_else(|| "NULL".to_owned(), identifier),
+            location = registry.database.as_ref().map_or_else(|| "NULL".to_owned(), databases::expression),
             table = qualified(schema, name),
         );
         let (mut rows, full_name) = (RegistryRows::of(kind), format!("{schema}.{name}"));
@@ -83,6 +85,9 @@ impl Postgres {
             }
             if let (Some(tenant), Some(kind)) = (&tenant, connect::text(&row, 2).map_err(refuse)?) {
                 rows.types.insert(tenant.clone(), kind);
+            }
+            if let (Some(tenant), Some(location)) = (&tenant, connect::text(&row, 3).map_err(refuse)?) {
+                rows.locations.insert(tenant.clone(), location);
             }
             rows.add(tenant, matches, &full_name)?;
         }

@@ -72,7 +72,7 @@ impl Postgres {
     }
 
     /// The registry's table with the condition for one tenant.
-    fn row(&self, registry: &config::Registry, schema: &str) -> String {
+    pub(super) fn row(&self, registry: &config::Registry, schema: &str) -> String {
         let (schema_of_tables, name) = registry::table(registry, &self.config.shared_schema);
         let (table, column) = (qualified(schema_of_tables, name), identifier(&registry.schema_column));
         format!("{table} WHERE {column}::text = {}", literal(schema))

@@ -3,7 +3,7 @@
 //! No session ever blocks inside `pg_advisory_lock`: a blocked session holds a snapshot, and CREATE INDEX CONCURRENTLY
 //! would wait for it forever.
 
-mod orphaned_backends;
+pub(super) mod orphaned_backends;
 mod pooler;
 mod programs;
 mod session;

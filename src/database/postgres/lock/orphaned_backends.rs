@@ -3,7 +3,12 @@
 //! The application name of a run's sessions for changes is `portcullis:RUN`, that of its lock session is `portcullis RUN`.
 
 use super::{
-    super::{connect, connection::Connection, error::QueryError},
+    super::{
+        connect,
+        connection::{Connection, Row},
+        error::QueryError,
+        quote::{array, literal},
+    },
     RUN,
 };
 use crate::{database::OrphanedBackend, deadline::Deadline};
@@ -25,8 +30,45 @@ pub(super) async fn end(
     connection: &mut Connection,
     deadline: Deadline,
 ) -> Result<Vec<OrphanedBackend>, QueryError> {
+    ended(connection.rows_until(&end_query(), deadline).await?)
+}
+
+/// The same in other databases of any server, for runs that are not `holders` of this registry's lock.
+pub(in super::super) async fn end_elsewhere(
+    connection: &mut Connection,
+    databases: &[String],
+    holders: &[String],
+) -> Result<Vec<OrphanedBackend>, QueryError> {
+    let list = |names: &[String]| array(names.iter().map(|name| Some(name.as_str())));
+    let sql = format!(
+        "SELECT a.pid::text, a.application_name, CASE WHEN {MAY_END} THEN pg_catalog.pg_terminate_backend(a.pid) END::text \
+         FROM pg_catalog.pg_stat_get_activity(NULL) a JOIN pg_catalog.pg_database d ON d.oid = a.datid \
+         WHERE d.datname::text = ANY({}) AND a.application_name LIKE '{RUN_PREFIX}%' \
+         AND split_part(split_part(a.application_name, ':', 2), ' ', 1) <> ALL({})",
+        list(databases),
+        list(holders),
+    );
+    ended(connection.rows(&sql).await?)
+}
+
+/// Ends the sessions of a run's programs in other databases of any server.
+pub(in super::super) async fn end_programs(
+    connection: &mut Connection,
+    databases: &[String],
+    run: &str,
+) -> Result<(), QueryError> {
+    let sql = format!(
+        "SELECT pg_catalog.pg_terminate_backend(pid)::text FROM pg_catalog.pg_stat_activity \
+         WHERE datname::text = ANY({}) AND application_name = {}",
+        array(databases.iter().map(|name| Some(name.as_str()))),
+        literal(&format!("{RUN_PREFIX}{run}")),
+    );
+    connection.rows(&sql).await.map(drop)
+}
+
+fn ended(rows: Vec<Row>) -> Result<Vec<OrphanedBackend>, QueryError> {
     let mut orphaned_backends = Vec::new();
-    for row in connection.rows_until(&end_query(), deadline).await? {
+    for row in rows {
         let (Some(pid), Some(name)) = (connect::text(&row, 0)?, connect::text(&row, 1)?) else { continue };
         orphaned_backends.push(OrphanedBackend {
             fenced: name.ends_with(NATIVE_SUFFIX),
@@ -34,6 +76,16 @@ pub(super) async fn end(
         });
     }
     Ok(orphaned_backends)
+}
+
+/// Selects the runs that hold a lock of any registry in this database.
+pub(super) fn holders() -> String {
+    format!(
+        "SELECT split_part(h.application_name, ' ', 2) FROM pg_catalog.pg_stat_activity h \
+         JOIN pg_catalog.pg_locks l ON l.pid = h.pid WHERE h.datname = current_database() \
+         AND l.locktype = 'advisory' AND l.granted AND h.application_name LIKE 'portcullis %' \
+         AND l.database = h.datid AND l.classid::int8 = {RUN} AND l.objsubid = 2"
+    )
 }
 
 /// Ends the backends whose run holds no lock of any registry. It calls the function behind `pg_stat_activity` once,

@@ -236,6 +236,13 @@ impl Session {
         ended.map_err(DatabaseError::from)
     }
 
+    /// The runs that hold this database's locks, this one included.
+    pub(in super::super) async fn holders(&mut self, limit: Duration) -> Result<Vec<String>, DatabaseError> {
+        let rows = self.ask(&orphaned_backends::holders(), limit).await?;
+        let runs = rows.iter().map(|row| connect::text(row, 0).map(Option::unwrap_or_default));
+        Ok(runs.collect::<Result<_, _>>()?)
+    }
+
     /// The runs that vanished while their programs could have sessions.
     pub(in super::super::super) async fn vanished_runs(
         &mut self,

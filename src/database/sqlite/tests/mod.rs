@@ -45,6 +45,7 @@ struct Project {
 impl Project {
     fn new() -> Self {
         let registry = config::Registry {
+            database: None,
             table: "tenants".into(),
             schema_column: "schema_name".into(),
             condition: None,
