@@ -27,6 +27,10 @@ impl TenantDatabase {
         &self.0
     }
 
+    pub(crate) fn uses(&self, name: &str) -> bool {
+        self.0.iter().any(|part| matches!(part, Part::Column(column) if column == name))
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let (mut parts, mut rest) = (Vec::new(), text);
         while let Some((before, after)) = rest.split_once('{') {

@@ -64,7 +64,10 @@ impl TenantRequest {
         let database = context.database()?;
         let read = |error: DatabaseError| error.into_failure("reading the columns of the registry");
         let table = registry.table.split_once('.').map_or(registry.table.as_str(), |(_, table)| table);
-        let known = database.columns(table).await.map_err(read)?;
+        let mut known = database.columns(table).await.map_err(read)?;
+        for column in &mut known {
+            column.is_required |= registry.database.as_ref().is_some_and(|own| own.uses(&column.name));
+        }
 
         let mut row = RowValues::new(manifest.registry.as_ref().map(|model| &model.defaults), &self.set);
         let has_name =

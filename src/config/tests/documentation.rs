@@ -270,13 +270,21 @@ ledger = { table = "schema_version", id = "version", applied_when = "success", w
 apply = { run = ["migrate", "{schema}"] }
 "#;
 
-fn documents() -> [Table; 3] {
+/// The keys that exclude `bootstrap.run` and templates.
+const DATABASES: &str = r#"
+database = { url = "postgres://u@h/d" }
+tenants = { registry = { table = "t", schema_column = "s", database = "app_{s}" } }
+migrations = { shared = "a", tenant = "b" }
+step = [{ name = "gate", verify = { tenants = "all" } }]
+"#;
+
+fn documents() -> [Table; 4] {
     let with = |migrations: &str| {
         let mut document: Table = SQL.parse().unwrap();
         document.insert("migrations".into(), Value::Table(migrations.parse().unwrap()));
         document
     };
-    [SQL.parse().unwrap(), with(DJANGO), with(CUSTOM)]
+    [SQL.parse().unwrap(), with(DJANGO), with(CUSTOM), DATABASES.parse().unwrap()]
 }
 
 #[test]

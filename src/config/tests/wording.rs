@@ -433,7 +433,7 @@ fn features_that_sqlite_lacks_are_reported_with_their_place() {
         messages(&bootstrap, &Environment::default()),
         [
             "`statement_timeout` has no effect: SQLite has no limit for a statement",
-            "step `demo` creates tenants with `run`, which needs PostgreSQL, and `[database]` is SQLite",
+            "step `demo` creates tenants with `run`, which needs a schema of PostgreSQL for each tenant, and this is SQLite",
         ]
     );
     let postgres = bootstrap.replace("sqlite://v", "postgres://u@h/d");

@@ -268,9 +268,8 @@ impl Router {
                 return refuse("its database is that of `[database]`".into());
             }
             deleted.tables = Some(server.tables().await?);
-            let sessions = server.sessions().await?;
-            if sessions > 0 {
-                return refuse(format!("{sessions} sessions use its database: end them first"));
+            if server.is_used(limits).await? {
+                return refuse("other sessions use its database: end them first".into());
             }
         }
         let entry = Entry {

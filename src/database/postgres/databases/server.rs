@@ -103,14 +103,19 @@ impl Server {
         self.connection.rows(&sql).await.map(drop)
     }
 
-    /// The number of sessions that use the database.
-    pub(super) async fn sessions(&mut self) -> Result<u64, QueryError> {
+    /// Whether sessions still use the database after the time for a lock.
+    pub(super) async fn is_used(&mut self, limits: &Limits) -> Result<bool, QueryError> {
         let sql = format!(
-            "SELECT pg_catalog.count(*)::text FROM pg_catalog.pg_stat_activity WHERE datname::text = {}",
+            "SELECT 1::text FROM pg_catalog.pg_stat_activity WHERE datname::text = {} LIMIT 1",
             literal(&self.name)
         );
-        let rows = self.connection.rows(&sql).await?;
-        connect::number(&rows, 0)
+        let mut retry = Retry::new(PAUSES).until(Deadline::after(limits.lock_timeout));
+        while !self.connection.rows(&sql).await?.is_empty() {
+            if !retry.pause().await {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Drops the database once no session uses it, within the time for a lock.
