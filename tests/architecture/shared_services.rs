@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// These tests start their own server.
-const OWN_SERVER: [&str; 1] = ["inspection/limits.rs"];
+const OWN_SERVER: [&str; 2] = ["inspection/limits.rs", "run/databases.rs"];
 
 /// This loop blocks in a read.
 const BLOCKS: &str = "while self.more() {}";

@@ -96,7 +96,7 @@ impl Router {
         &self,
         schema: &Schema,
         statements: &[String],
-        verify: VerifyStructure<'_>,
+        verify: &dyn Fn(&Structure) -> Result<(), String>,
         limits: &Limits,
     ) -> Result<(), ApplyError> {
         self.of(schema).await?.restore(&Schema::Shared, statements, verify, limits).await
