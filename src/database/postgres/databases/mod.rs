@@ -16,8 +16,8 @@ use super::Postgres;
 use crate::{
     config,
     database::{
-        Applied, ApplyError, DatabaseError, Limits, MigrationFile, Schema, TableSet, engine::VerifyStructure,
-        examined::Examined, restorable::Restorable,
+        Applied, ApplyError, DatabaseError, Limits, MigrationFile, Schema, TableSet, examined::Examined,
+        restorable::Restorable,
     },
     tenants::{
         inspection::{LedgerRow, Rows, SchemaState},
