@@ -27,7 +27,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The lock session of a registry whose tenants have their own databases.
 #[derive(Debug)]
-pub(crate) struct Session(pub(in super::super::super) HomeSession);
+pub(crate) struct Session(pub(crate) HomeSession);
 
 /// It dereferences to the session of `[database]` for everything else.
 #[derive(Debug)]

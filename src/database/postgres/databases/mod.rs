@@ -29,7 +29,7 @@ use crate::{
 
 /// The engine of a registry whose tenants have their own databases.
 #[derive(Debug)]
-pub(crate) struct TenantDatabases(pub(in super::super) Router);
+pub(crate) struct TenantDatabases(pub(crate) Router);
 
 /// The operations that go to tenants' databases; it dereferences to the handle of `[database]` for the others.
 #[derive(Debug)]
