@@ -186,8 +186,10 @@ fn sql_migrations_are_configured_by_their_ledger_when_the_folders_tell_nothing()
     let sample = Sample::complete_on(Engine::Postgres);
     let path = |name: &str| sample.portcullis.path(name);
     fs::remove_file(path("config.toml")).unwrap();
+    // Deeper than `init-config` searches for folders.
+    fs::create_dir_all(path("services/billing/database")).unwrap();
     let mut copy = Command::new("mv");
-    copy.arg(path("migrations")).arg(path("tenant_changes"));
+    copy.arg(path("migrations")).arg(path("services/billing/database/tenant_changes"));
     Running::start(copy, false).wait().exits(0);
     sample
         .portcullis
