@@ -2,7 +2,10 @@
 
 use nix::sys::signal::Signal;
 
-use crate::support::{portcullis::Portcullis, process::Outcome, server::Server, time_limits::until_true};
+use crate::{
+    documents::blocks::block,
+    support::{portcullis::Portcullis, process::Outcome, server::Server, time_limits::until_true},
+};
 
 const CONFIG: &str = r#"
 [database]
@@ -104,9 +107,11 @@ fn each_tenant_has_its_own_database_from_its_creation_to_its_deletion() {
         assert_eq!(columns(&project.server, &database), ["n", "extra"]);
     }
 
-    project.portcullis.run(["tenant", "create", "d"]).exits(0);
-    assert_eq!(columns(&project.server, "app_d"), ["n", "extra"]);
-    project.portcullis.run(["tenant", "delete", "d", "--yes"]).exits(0);
+    let lines = block("docs/databases.md", "portcullis tenant create acme");
+    let [create, delete] = lines.lines().collect::<Vec<_>>()[..] else { panic!("{lines}") };
+    project.portcullis.paste(create).exits(0);
+    assert_eq!(columns(&project.server, "app_acme"), ["n", "extra"]);
+    project.portcullis.paste(delete).exits(0);
     assert_eq!((project.databases().len(), project.tenants().len()), (3, 3));
     project.portcullis.run(["doctor"]).exits(0);
 }
