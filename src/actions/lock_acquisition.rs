@@ -16,6 +16,8 @@ use crate::{
 
 /// Between two attempts to acquire the lock.
 pub(super) const PAUSES: Pauses = Pauses::even(Duration::from_millis(800));
+/// Pauses of a run without a session.
+const FULL_PAUSES: u32 = 4;
 /// The shortest limit of one query, even if the lock's own limit is shorter.
 const MIN_QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause between two checks for an earlier run's sessions.
@@ -78,16 +80,15 @@ pub(super) async fn wait_for_lock(
             on_note(format!("waiting for the lock: {holder}"));
             last = Some((holder, Instant::now()));
         }
-        let broke = if let Some(session) = &mut opened {
-            session.until_free(pause).await.is_err()
-        } else {
-            Deadline::after(pause).passed().await;
-            false
-        };
-        if broke {
-            // Only this session broke; the next attempt shows whether another can be opened.
-            opened = None;
+        if let Some(session) = &mut opened
+            && session.until_free(pause).await.is_ok()
+        {
+            continue;
         }
+        // Only this session broke, or the server is full. The next attempt shows whether another can be opened. The holder,
+        // which may wait for a connection, tries more often.
+        opened = None;
+        deadline.within(pause * FULL_PAUSES).passed().await;
     }
 }
 

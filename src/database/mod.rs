@@ -45,6 +45,8 @@ use crate::{config, deadline::Deadline, tenants::inspection::Inspection};
 
 /// For one read or write of the history.
 const HISTORY_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a read that decides what the run does, which also waits for a free connection.
+const DECISION_TIMEOUT: Duration = Duration::from_secs(65);
 
 /// The configured database. It dereferences to its engine; the methods here add a time limit.
 #[derive(Debug, Clone)]
@@ -106,7 +108,7 @@ impl Database {
     }
 
     pub(crate) async fn author(&self, deed: Deed<'_>) -> Result<Option<Author>, DatabaseError> {
-        within(HISTORY_TIMEOUT, self.0.author(deed)).await
+        within(DECISION_TIMEOUT, self.0.author(deed)).await
     }
 
     /// The lock's holder, if it has one. On a server, the check acquires the lock for a moment.

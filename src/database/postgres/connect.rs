@@ -12,10 +12,10 @@ use crate::{
 };
 
 /// While the server has no free connection.
-const FULL_TIMEOUT: Duration = Duration::from_secs(30);
+const FULL_TIMEOUT: Duration = Duration::from_mins(1);
 const FULL_PAUSES: Pauses = Pauses::even(Duration::from_millis(300));
 
-/// Opens a new connection: resolves the name and reads the password again.
+/// Opens a new connection, as soon as one is free.
 pub(super) async fn connect(config: &config::Postgres) -> Result<Connection, DatabaseError> {
     connect_as(config, None).await
 }
@@ -25,21 +25,22 @@ pub(super) async fn connect_as(
     config: &config::Postgres,
     name: Option<&str>,
 ) -> Result<Connection, DatabaseError> {
-    // A login is large, and every caller would contain it.
-    Box::pin(async { Login::read(config, name).await?.connect().await }).await
-}
-
-/// Retries while the server, the database or the role has no free connection.
-pub(super) async fn retry_while_full<T>(
-    connect: impl AsyncFn() -> Result<T, DatabaseError>,
-) -> Result<T, DatabaseError> {
     let mut retry = Retry::new(FULL_PAUSES).until(Deadline::after(FULL_TIMEOUT));
     loop {
-        let answer = connect().await;
+        let answer = connect_once(config, name).await;
         let is_full =
             matches!(&answer, Err(DatabaseError::NotYet(why)) if why.kind == Kind::TooManyConnections);
         if !is_full || !retry.pause().await {
             return answer;
         }
     }
+}
+
+/// The same without a wait, for callers that wait themselves. It resolves the name and reads the password again.
+pub(super) async fn connect_once(
+    config: &config::Postgres,
+    name: Option<&str>,
+) -> Result<Connection, DatabaseError> {
+    // A login is large, and every caller would contain it.
+    Box::pin(async { Login::read(config, name).await?.connect().await }).await
 }

@@ -37,7 +37,7 @@ impl Postgres {
     pub(crate) async fn inspect(&self, request: &InspectRequest<'_>) -> Result<Inspection, DatabaseError> {
         let connection = match self.cached_reader.take().await {
             Some(connection) => connection,
-            None => connect::retry_while_full(async || connect::connect(self.reader()).await).await?,
+            None => connect::connect(self.reader()).await?,
         };
         let mut reading = Reading::on(connection, request.timeout);
         let found = self.inspect_with(&mut reading, request).await.map(|(found, _)| found);

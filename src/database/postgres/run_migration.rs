@@ -95,7 +95,15 @@ pub(super) async fn writer(config: &config::Postgres) -> Result<Connection, Data
 
 /// A connection with this application name to a primary server.
 pub(super) async fn primary(config: &config::Postgres, name: &str) -> Result<Connection, DatabaseError> {
-    let mut connection = connect::connect_as(config, Some(name)).await?;
+    on_primary(connect::connect_as(config, Some(name)).await?).await
+}
+
+/// The same without a wait for a free connection.
+pub(super) async fn primary_once(config: &config::Postgres, name: &str) -> Result<Connection, DatabaseError> {
+    on_primary(connect::connect_once(config, Some(name)).await?).await
+}
+
+async fn on_primary(mut connection: Connection) -> Result<Connection, DatabaseError> {
     let sql = "SELECT pg_catalog.pg_is_in_recovery()::text";
     let rows = connection.rows(sql).await?;
     let standby = rows.first().map(|row| connect::flag(row, 0)).transpose();

@@ -11,7 +11,7 @@ use crate::{database::NoticeSender, deadline::Deadline};
 
 impl Postgres {
     pub(crate) async fn ping(&self) -> Result<(), DatabaseError> {
-        let mut connection = connect::connect(&self.config).await?;
+        let mut connection = connect::connect_once(&self.config, None).await?;
         let answer = connection.rows("SELECT 1").await;
         connection.close().await;
         answer.map(drop).map_err(|error| DatabaseError::NotYet(error.cause()))

@@ -37,8 +37,7 @@ impl Postgres {
         } else {
             format!("{RUN_PREFIX}{}{NATIVE_SUFFIX}", self.run)
         };
-        let mut connection =
-            connect::retry_while_full(async || run_migration::primary(self.direct(), &name).await).await?;
+        let mut connection = run_migration::primary(self.direct(), &name).await?;
         if !self.is_pooled() {
             let settings = run_migration::session(&connection, Lifetime::Session);
             connection.rows(&settings).await?;

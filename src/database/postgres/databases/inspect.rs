@@ -35,8 +35,7 @@ type Tenant = (String, config::Postgres);
 
 impl Router {
     pub(crate) async fn inspect(&self, request: &InspectRequest<'_>) -> Result<Inspection, DatabaseError> {
-        let connection =
-            connect::retry_while_full(async || connect::connect(self.home.reader()).await).await?;
+        let connection = connect::connect(self.home.reader()).await?;
         let mut reading = Reading::on(connection, request.timeout);
         let found = self.home.inspect_with(&mut reading, request).await;
         reading.close().await;
@@ -140,14 +139,13 @@ impl FleetInspection<'_> {
             return Ok(SchemaState::Failed(why.into()));
         };
         let database = Postgres::new(config, None, "");
-        let connection =
-            match connect::retry_while_full(async || connect::connect(database.reader()).await).await {
-                Ok(connection) => connection,
-                Err(DatabaseError::Never(why)) if why.sqlstate() == Some(NO_DATABASE) => {
-                    return Ok(SchemaState::NoSchema);
-                }
-                Err(error) => return Err(error),
-            };
+        let connection = match connect::connect(database.reader()).await {
+            Ok(connection) => connection,
+            Err(DatabaseError::Never(why)) if why.sqlstate() == Some(NO_DATABASE) => {
+                return Ok(SchemaState::NoSchema);
+            }
+            Err(error) => return Err(error),
+        };
         let request = InspectRequest {
             manifest,
             shared: true,

@@ -49,7 +49,7 @@ impl Server {
         let is_home = config.hosts == home.direct.as_deref().unwrap_or(home).hosts;
         let name = if is_home { home.name.clone() } else { MAINTENANCE.into() };
         let asked = config::Postgres { name, ..config.clone() };
-        let connection = connect::retry_while_full(async || connect::connect(&asked).await).await?;
+        let connection = connect::connect(&asked).await?;
         Ok(Self { connection, name: config.name.clone(), database })
     }
 

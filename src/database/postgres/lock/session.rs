@@ -37,6 +37,9 @@ use crate::{
     deadline::Deadline,
 };
 
+/// A waiting session tests at random, once in this number of pauses, whether the server has a free connection.
+const PROBE_ONE_IN: u8 = 4;
+
 /// The server ends an unreachable session this much later than `silence_timeout`.
 const MARGIN: Duration = Duration::from_secs(5);
 
@@ -77,8 +80,8 @@ impl Postgres {
         // The probe reports why a connection is impossible. Both together detect a pooler.
         let name = format!("portcullis {run}");
         let (mut probe, mut listener) = tokio::try_join!(
-            run_migration::primary(self.direct(), "portcullis"),
-            connect::connect_as(self.direct(), Some(&name))
+            run_migration::primary_once(self.direct(), "portcullis"),
+            connect::connect_once(self.direct(), Some(&name))
         )?;
         let pooled = pooler::is_pooled(&mut probe, &mut listener, Deadline::after(QUERY_TIMEOUT)).await;
         probe.close().await;
@@ -146,7 +149,8 @@ impl Session {
         who.map(Some).map_err(DatabaseError::from)
     }
 
-    /// Waits for a holder's notification that it released the lock, or until the time is up.
+    /// Waits for a holder's notification that it released the lock, or until the time is up. An error if the connection broke,
+    /// or if the server is full, so that this session occupies no connection that the holder may need.
     pub(in super::super::super) async fn until_free(
         &mut self,
         at_most: Duration,
@@ -155,10 +159,25 @@ impl Session {
             Deadline::after(at_most).passed().await;
             return Ok(());
         }
-        time::timeout(at_most, self.connection.notification()).await.unwrap_or(Ok(())).map_err(|error| {
-            let why = format!("the connection broke during the wait for the lock: {}", error.cause().text);
-            DatabaseError::NotYet(Cause::new(Kind::Lost, why))
-        })
+        match time::timeout(at_most, self.connection.notification()).await {
+            Ok(notified) => notified.map_err(|error| {
+                let why =
+                    format!("the connection broke during the wait for the lock: {}", error.cause().text);
+                DatabaseError::NotYet(Cause::new(Kind::Lost, why))
+            }),
+            Err(_) if fastrand::u8(..PROBE_ONE_IN) == 0 => {
+                match connect::connect_once(self.server.direct(), None).await {
+                    Ok(connection) => connection.close().await,
+                    Err(DatabaseError::NotYet(why)) if why.kind == Kind::TooManyConnections => {
+                        return Err(DatabaseError::NotYet(why));
+                    }
+                    // The session itself shows whether the server answers.
+                    Err(_) => {}
+                }
+                Ok(())
+            }
+            Err(_) => Ok(()),
+        }
     }
 
     /// Stays pending until the connection ends, then returns the reason. Cancel safe.
@@ -213,7 +232,7 @@ impl Session {
                 run_held(key),
             );
             let query = async {
-                let mut connection = run_migration::primary(server.direct(), "portcullis").await?;
+                let mut connection = run_migration::primary_once(server.direct(), "portcullis").await?;
                 let rows = connection.rows(&sql).await;
                 connection.close().await;
                 rows.map_err(DatabaseError::from)
