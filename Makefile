@@ -6,7 +6,7 @@ export PORT
 PREFIX ?= /usr/local
 BINARY ?= target/portcullis
 
-.PHONY: run build install release reproducible manifest check test soak bench lint image clean
+.PHONY: run build install release reproducible manifest check test soak attack bench lint image clean
 
 run: build
 	@echo "open http://127.0.0.1:$(PORT)/demo/finance/invoices/ once the server listens"
@@ -47,6 +47,10 @@ test: toolchain
 
 soak: toolchain
 	scripts/test --soak
+
+# Faults at every statement, load, and the gate against a model, for at most 20 minutes.
+attack: toolchain
+	scripts/attack
 
 bench: toolchain
 	benches/figures.sh

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod architecture;
+mod attack;
 mod container;
 mod django;
 mod documents;

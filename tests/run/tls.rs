@@ -11,19 +11,44 @@ fn openssl(folder: &Path, arguments: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Two authorities, and the server's certificate by the first one.
+/// Two authorities, and the server's certificates by the first one: valid, of another host, and expired.
 fn certificates() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let key = "-newkey rsa:2048 -nodes -days 30";
+    let key = "-newkey rsa:2048 -nodes";
     for authority in ["right", "other"] {
-        let files = format!("-keyout {authority}.key -out {authority}.crt");
+        let files = format!("-days 30 -keyout {authority}.key -out {authority}.crt");
         openssl(folder.path(), &format!("req -x509 {key} -subj /CN={authority} {files}"));
     }
-    let names = "-addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE";
-    let files = "-CA right.crt -CAkey right.key -keyout server.key -out server.crt";
-    openssl(folder.path(), &format!("req -x509 {key} -subj /CN=localhost {names} {files}"));
+    for (name, host, days) in
+        [("server", "localhost", 30), ("elsewhere", "db.example", 30), ("expired", "localhost", -1)]
+    {
+        let path = folder.path();
+        openssl(path, &format!("req {key} -subj /CN={host} -keyout {name}.key -out {name}.csr"));
+        fs::write(
+            path.join("names"),
+            format!("subjectAltName=DNS:{host}\nbasicConstraints=critical,CA:FALSE\n"),
+        )
+        .unwrap();
+        let signed = "-CA right.crt -CAkey right.key -set_serial 3 -extfile names";
+        openssl(path, &format!("x509 -req -in {name}.csr {signed} -days {days} -out {name}.crt"));
+    }
     folder
+}
+
+/// Gives the server this key and certificate. It accepts only a key that belongs to its own user.
+fn install(server: &Server, folder: &Path, name: &str) {
+    for kind in ["key", "crt"] {
+        let text = fs::read_to_string(folder.join(format!("{name}.{kind}"))).unwrap();
+        server.execute(
+            "postgres",
+            &format!(
+                "COPY (SELECT unnest(string_to_array('{}', E'\\n'))) TO PROGRAM 'umask 077; cat > server.{kind}'",
+                text.trim()
+            ),
+        );
+    }
+    server.reload();
 }
 
 #[test]
@@ -31,18 +56,7 @@ fn a_connection_is_as_careful_as_with_libpq() {
     let folder = certificates();
     let at = |name: &str| folder.path().join(name).display().to_string();
     let server = Server::start("");
-    let (key, certificate) = (at("server.key"), at("server.crt"));
-    // The server accepts only a key that belongs to its own user.
-    let text = |path: &str| fs::read_to_string(path).unwrap();
-    server.execute(
-        "postgres",
-        &format!(
-            "COPY (SELECT unnest(string_to_array('{}', E'\\n'))) TO PROGRAM 'umask 077; cat > server.key'; \
-             COPY (SELECT unnest(string_to_array('{}', E'\\n'))) TO PROGRAM 'cat > server.crt'",
-            text(&key).trim(),
-            text(&certificate).trim()
-        ),
-    );
+    install(&server, folder.path(), "server");
     server.execute("postgres", "ALTER SYSTEM SET ssl = on");
     server.execute("postgres", "SELECT pg_reload_conf()");
     until_true("TLS is on", || server.one("postgres", "SHOW ssl") == "on");
@@ -63,5 +77,12 @@ fn a_connection_is_as_careful_as_with_libpq() {
             portcullis = portcullis.env(name, value);
         }
         portcullis.run(["run"]).exits(code);
+    }
+    for (name, why) in [("elsewhere", "localhost"), ("expired", "expired")] {
+        install(&server, folder.path(), name);
+        let url = format!("{with_tls}?sslmode=verify-full&sslrootcert={right}");
+        let portcullis = steps(&format!("[database]\nurl = \"{url}\"\n{STEPS}"));
+        let shown = portcullis.run(["run"]).exits(77).failure_box().to_owned();
+        assert!(shown.contains(why), "{name}: {shown}");
     }
 }

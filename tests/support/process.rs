@@ -170,6 +170,11 @@ impl Running {
         printed.stdout.contains(text) || printed.stderr.contains(text)
     }
 
+    /// True if the process and every process with its output have ended.
+    pub fn has_closed_its_output(&self) -> bool {
+        self.printed.text.lock().unwrap().closed == 2
+    }
+
     /// Waits for the end of the process and of its output.
     #[track_caller]
     pub fn wait(self) -> Outcome {

@@ -25,23 +25,46 @@ pub struct Server {
     programs: PathBuf,
     folder: TempDir,
     port: u16,
+    /// The size in MiB of the tablespace `small`, on a disk of its own.
+    disk: Option<usize>,
     process: Child,
 }
 
 impl Server {
     /// A new server; `settings` are lines of its postgresql.conf.
     pub fn start(settings: &str) -> Self {
-        Self::of_programs(debian().1, settings)
+        Self::of_programs(debian().1, settings, None)
+    }
+
+    /// A new server with the tablespace `small` on a disk of this number of MiB.
+    pub fn with_small_disk(size: usize) -> Self {
+        let server = Self::of_programs(debian().1, "", Some(size));
+        let place = server.folder().join("small/data");
+        server.shell(&format!("mkdir {}", place.display()));
+        server.execute("postgres", &format!("CREATE TABLESPACE small LOCATION '{}'", place.display()));
+        server
+    }
+
+    /// Fills the small disk, or frees it.
+    pub fn fill(&self, fills: bool) {
+        let file = self.folder().join("small/filler");
+        let command = if fills { "head -c 1G /dev/zero >" } else { "rm -f" };
+        self.shell(&format!("{command} {} 2>/dev/null; true", file.display()));
+    }
+
+    /// Runs a command as the server does.
+    fn shell(&self, command: &str) {
+        self.execute("postgres", &format!("COPY (SELECT 1) TO PROGRAM '{command}'"));
     }
 
     /// A server of another major than Debian's.
     pub fn of_major(major: u32) -> Self {
         let programs = unpacked().join(format!("{major}/bin"));
         assert!(programs.is_dir(), "{} is missing: run scripts/postgresql-majors", programs.display());
-        Self::of_programs(programs, "")
+        Self::of_programs(programs, "", None)
     }
 
-    fn of_programs(programs: PathBuf, settings: &str) -> Self {
+    fn of_programs(programs: PathBuf, settings: &str, disk: Option<usize>) -> Self {
         let folder = folder();
         let data = folder.path().join("data");
         let mut initdb = program(&programs, "initdb");
@@ -55,7 +78,7 @@ impl Server {
         let access = data.join("pg_hba.conf");
         let text = fs::read_to_string(&access).unwrap() + "host all all samenet trust\n";
         fs::write(&access, text).unwrap();
-        Self::run(programs, folder)
+        Self::run(programs, folder, disk)
     }
 
     /// A hot standby of this server with its current data.
@@ -65,7 +88,7 @@ impl Server {
         copy.args(["--host=127.0.0.1", "--username=postgres", "--checkpoint=fast", "--no-sync"]);
         copy.arg(format!("--port={}", self.port)).arg("--write-recovery-conf");
         finish(copy.arg("--pgdata").arg(folder.path().join("data")));
-        Self::run(self.programs.clone(), folder)
+        Self::run(self.programs.clone(), folder, None)
     }
 
     pub fn port(&self) -> u16 {
@@ -117,10 +140,36 @@ impl Server {
 
     /// Crashes the server and starts it again.
     pub fn crash(&mut self) {
-        kill(Pid::from_raw(self.process.id().cast_signed()), Signal::SIGQUIT).unwrap();
+        self.signal(Signal::SIGQUIT);
+        self.restart();
+    }
+
+    /// TERM, INT and QUIT are the smart, the fast and the immediate shutdown.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.process.id().cast_signed()), signal).unwrap();
+    }
+
+    /// Waits for the end of the server and starts it again.
+    pub fn restart(&mut self) {
         self.process.wait().unwrap();
-        self.process = spawn(&self.programs, &self.folder, self.port);
-        self.wait();
+        // A killed server leaves backends, which hold its memory until they have ended.
+        until_true("PostgreSQL to start", || {
+            if self.process.try_wait().unwrap().is_some() {
+                self.process = spawn(&self.programs, &self.folder, self.port, self.disk);
+            }
+            block_on(PgConnection::connect(&self.url("postgres"))).is_ok()
+        });
+    }
+
+    /// Waits until the server accepts connections.
+    pub fn until_ready(&self) {
+        until_true("PostgreSQL to start", || block_on(PgConnection::connect(&self.url("postgres"))).is_ok());
+    }
+
+    /// Makes a standby a primary.
+    pub fn promote(&self) {
+        self.execute("postgres", "SELECT pg_promote()");
+        until_true("the promotion", || self.one("postgres", "SELECT pg_is_in_recovery()::text") == "false");
     }
 
     /// The complete log.
@@ -128,22 +177,35 @@ impl Server {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    fn run(programs: PathBuf, folder: TempDir) -> Self {
+    fn run(programs: PathBuf, folder: TempDir, disk: Option<usize>) -> Self {
         let port = free_port();
-        let process = spawn(&programs, &folder, port);
-        let server = Self { programs, folder, port, process };
-        server.wait();
+        let process = spawn(&programs, &folder, port, disk);
+        let server = Self { programs, folder, port, disk, process };
+        server.until_ready();
         server
-    }
-
-    fn wait(&self) {
-        until_true("PostgreSQL to start", || block_on(PgConnection::connect(&self.url("postgres"))).is_ok());
     }
 }
 
-fn spawn(programs: &Path, folder: &TempDir, port: u16) -> Child {
+fn spawn(programs: &Path, folder: &TempDir, port: u16, disk: Option<usize>) -> Child {
     let log = fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
-    program(programs, "postgres")
+    let mut command = match disk {
+        None => program(programs, "postgres"),
+        Some(size) => {
+            let mount = format!("mkdir -p small && mount -t tmpfs -o size={size}m,mode=777 tmpfs small");
+            let mut command = Command::new("unshare");
+            let user = if let Some(user) = server_user() {
+                format!("setpriv --reuid={} --regid={} --clear-groups", user.uid, user.gid)
+            } else {
+                command.arg("--map-root-user");
+                "unshare --user --map-user=1000 --map-group=1000".to_owned()
+            };
+            // The disk exists for the server's processes alone, and ends with them.
+            command.args(["--mount", "sh", "-c", &format!("{mount} && exec {user} \"$@\""), "sh"]);
+            command.arg(programs.join("postgres")).current_dir(folder.path());
+            command
+        }
+    };
+    command
         .arg("-D")
         .arg(folder.path().join("data"))
         .args(["-c", &format!("unix_socket_directories={}", folder.path().display())])

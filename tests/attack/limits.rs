@@ -1,0 +1,47 @@
+//! A start with little memory, few processes and few open files: it ends well or with a failure, never with an unproven server.
+
+use std::process::Command;
+
+use super::{
+    oracle::problems,
+    project::{STARTED, behind, data},
+    tries::attack,
+};
+use crate::support::{cluster::Database, process::Running};
+
+#[test]
+fn a_start_with_few_resources_proves_or_fails() {
+    let base = Database::fresh();
+    let project = behind(&base.url());
+    base.execute(&data());
+    let mut tries = Vec::new();
+    for step in 0..40 {
+        for (name, limit) in [
+            ("address space", format!("--as={}", (24 + step * 8) << 20)),
+            ("open files", format!("--nofile={}", 3 + step)),
+            ("file size", format!("--fsize={}", step * 512)),
+        ] {
+            tries.push((format!("limit: {name}"), limit));
+        }
+    }
+    attack("limits", 4, tries, |_, limit, _| {
+        let database = base.copy();
+        let project = project.copy();
+        let mut command = Command::new("prlimit");
+        command.args([limit, "--", env!("CARGO_BIN_EXE_portcullis"), "run"]).current_dir(project.folder());
+        command.env_clear().env("PATH", std::env::var("PATH").unwrap()).env("DATABASE_URL", database.url());
+        let outcome = Running::start(command, false).wait();
+        let serves = outcome.stdout.contains(STARTED);
+        let found = problems(&database.url());
+        assert!(!serves || found.is_empty(), "{limit}: the server started with {found:?}: {outcome}");
+        assert!(serves || outcome.code != Some(0), "{limit}: {outcome}");
+        // Without memory the program aborts; every other limit has a message.
+        let aborts = outcome.signal == Some(6) || outcome.code == Some(134);
+        if !serves && !aborts {
+            assert!(!outcome.stderr.is_empty(), "{limit}: no message: {outcome}");
+        }
+        let second = project.env("DATABASE_URL", &database.url()).run(["run"]);
+        assert_eq!(second.code, Some(0), "{limit}: {outcome}\n{second}");
+        assert_eq!(problems(&database.url()), Vec::<String>::new(), "{limit}: {outcome}");
+    });
+}

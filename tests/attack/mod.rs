@@ -1,0 +1,16 @@
+//! Attacks on a start: faults of the database, the network, files, limits and replicas at seeded instants, and load. After each one,
+//! an oracle in plain SQL says whether the run told the truth, and a second start must end well.
+//!
+//! `make test` makes a few tries of each kind, `make attack` as many as its time allows.
+
+mod connections;
+mod database;
+mod gate_model;
+mod limits;
+mod load;
+mod oracle;
+mod project;
+mod proxy;
+mod replicas;
+mod sqlite;
+mod tries;

@@ -1,0 +1,70 @@
+//! Ten replicas start at the same time, and the holder of the lock is killed, frozen or cut off at a statement.
+
+use std::{thread, time::Duration};
+
+use nix::sys::signal::Signal;
+
+use super::{
+    oracle::{is_true, problems},
+    project::{behind, data, start},
+    proxy::{Disturbance, Plan, Proxy, Side},
+    tries::attack,
+};
+use crate::support::server::Server;
+
+const REPLICAS: usize = 10;
+
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Killed,
+    Frozen,
+    CutOff,
+}
+
+#[test]
+fn replicas_survive_the_holder_of_the_lock() {
+    let server = Server::start("");
+    server.execute("postgres", "CREATE DATABASE base TEMPLATE template0");
+    let project = behind(&server.url("base")).env("LOCK_TIMEOUT", "3m");
+    server.execute("base", &data());
+    let renew = || {
+        server.execute("postgres", "DROP DATABASE IF EXISTS attacked WITH (FORCE)");
+        server.execute("postgres", "CREATE DATABASE attacked TEMPLATE base");
+    };
+    renew();
+    let url = |port: u16| format!("postgres://postgres@127.0.0.1:{port}/attacked");
+    let counter = Proxy::to(server.port(), None);
+    start(&project, &url(counter.port())).1.wait().exits(0);
+    let tries = (0..counter.statements()).flat_map(|at| {
+        let faults = [("killed", Fault::Killed), ("frozen", Fault::Frozen), ("cut off", Fault::CutOff)];
+        faults.map(|(name, fault)| (format!("ten replicas, the holder {name}"), (at, fault)))
+    });
+    attack("replicas", 1, tries.collect(), |_, (at, fault), _| {
+        renew();
+        let hold = Plan { at: *at, side: Side::Statement, what: Disturbance::Hold };
+        let proxy = Proxy::to(server.port(), Some(hold));
+        let (project, holder) = start(&project, &url(proxy.port()));
+        proxy.reached(&holder);
+        let others: Vec<_> = (1..REPLICAS).map(|_| start(&project, &url(server.port())).1).collect();
+        match fault {
+            Fault::Killed => holder.signal(Signal::SIGKILL),
+            Fault::Frozen => {
+                holder.signal(Signal::SIGSTOP);
+                proxy.release();
+                thread::sleep(Duration::from_secs(2));
+                holder.signal(Signal::SIGCONT);
+            }
+            Fault::CutOff => proxy.close(),
+        }
+        for other in others {
+            assert!(is_true(&other.wait(), &[0]));
+        }
+        let outcome = holder.wait();
+        match fault {
+            Fault::Killed => assert_eq!(outcome.signal, Some(9), "{outcome}"),
+            Fault::Frozen => assert!(is_true(&outcome, &[0])),
+            Fault::CutOff => assert!(!is_true(&outcome, &[1, 69, 73, 74, 75, 79])),
+        }
+        assert_eq!(problems(&url(server.port())), Vec::<String>::new(), "{outcome}");
+    });
+}
