@@ -54,7 +54,8 @@ impl Server {
 
     /// Runs a command as the server does.
     fn shell(&self, command: &str) {
-        self.execute("postgres", &format!("COPY (SELECT 1) TO PROGRAM '{command}'"));
+        // The program must read its input.
+        self.execute("postgres", &format!("COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; {command}'"));
     }
 
     /// A server of another major than Debian's.
