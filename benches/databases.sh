@@ -35,7 +35,7 @@ mkdir -p "$work/project/shared" "$work/project/tenant"
 cd "$work/project"
 cat >config.toml <<'END'
 [database]
-url = { env = "DATABASE_URL" }
+url = "${DATABASE_URL}"
 [tenants]
 registry = { table = "tenants", schema_column = "name", database = "{url}" }
 [migrations]

@@ -53,7 +53,9 @@ fn a_created_tenant_is_complete_for_the_gate_for_django_and_for_visitors() {
     assert_eq!((&result["created"], &result["schema"]), (&true.into(), &"acme".into()));
     project.portcullis.run(["verify"]).exits(0);
     project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
-    let row = "SELECT c.schema_name || '|' || c.name || '|' || (c.created_on = current_date)::text || '|' || d.domain \
+    // The settings have no TIME_ZONE, and this is Django's default.
+    let row = "SELECT c.schema_name || '|' || c.name || '|' || (c.created_on = (now() AT TIME ZONE 'America/Chicago')::date)::text \
+               || '|' || d.domain \
                || '|' || d.is_primary::text FROM customers_client c JOIN customers_domain d ON d.tenant_id = c.id";
     assert_eq!(project.database.column(row), ["acme|Acme GmbH|true|acme.localhost|true"]);
     assert!(journal(&project).is_empty());

@@ -64,19 +64,19 @@ pub const FAULTS: [Fault; 16] = [
         "`table missing`, `column missing`",
         "tableless",
         "DROP TABLE finance_invoice",
-        "repair --restore both_lost columnless tableless",
+        "repair --restore --all-affected",
     ),
     fault(
         "`table missing`, `column missing`",
         "columnless",
         "ALTER TABLE finance_invoice DROP COLUMN paid_on",
-        "repair --restore both_lost columnless tableless",
+        "repair --restore --all-affected",
     ),
     fault(
         "`table missing`, `column missing`",
         "both_lost",
         "DELETE FROM _sqlx_migrations WHERE version = 1; DROP TABLE finance_invoice",
-        "repair --restore both_lost columnless tableless",
+        "repair --restore --all-affected",
     ),
     by_hand(
         "DROP VIEW finance_invoice; DROP TABLE earlier",
@@ -91,7 +91,7 @@ pub const FAULTS: [Fault; 16] = [
         "`structure`, missing objects",
         "indexless",
         "DROP INDEX finance_invoice_customer",
-        "repair --restore indexless",
+        "repair --restore --all-affected",
     ),
     by_hand(
         "DROP INDEX finance_invoice_customer; \
@@ -217,7 +217,9 @@ pub fn paste_every_row(place: &impl Place) {
         let has = |line: &String| line.starts_with(command);
         let is_itself = place.verifies() && command.starts_with("verify");
         assert!(is_itself || commands.iter().any(has), "{row}: {command} is not among {commands:#?}");
-        assert!(blocked.failure_box().contains(tenant), "{row}: {blocked}");
+        // The box lists the first ten.
+        let is_shown = blocked.failure_box().contains(tenant);
+        assert!(is_shown || place.verify(tenant).code == Some(1), "{row}: {blocked}");
         if !by_hand.is_empty() {
             place.execute(Some(tenant), by_hand);
         }
