@@ -24,6 +24,10 @@ pub(crate) async fn recover(
             return;
         }
     };
+    let elsewhere = match context.project() {
+        Ok(Some(_)) => "; what the project's command may have written outside of it stays",
+        _ => "",
+    };
     for left in leftovers {
         let (tenant, started_by) = (&left.tenant, &left.started_by);
         if matches!(left.result, RecoveryResult::Unproven(_)) {
@@ -36,7 +40,7 @@ pub(crate) async fn recover(
         on_note(match left.result {
             RecoveryResult::Removed => {
                 rollback.note_recovered(tenant.clone());
-                format!("`{tenant}`, which {started_by} left unfinished, was removed")
+                format!("`{tenant}`, which {started_by} left unfinished, was removed{elsewhere}")
             }
             RecoveryResult::Unproven(why) => format!("`{tenant}` was not changed: {why}"),
             RecoveryResult::Failed(why) => {
