@@ -220,6 +220,8 @@ fn two_tenants_with_one_database_and_a_row_without_one_are_unproven() {
     for text in ["its database `app_a` is also that of", "contains no name of its database"] {
         assert!(outcome.to_string().contains(text), "{text}: {outcome}");
     }
+    project.portcullis.run(["tenant", "delete", "twin", "--yes"]).exits(73).prints("is also that of `a`");
+    assert_eq!(columns(&project.server, "app_a"), ["n"]);
     project.portcullis.run(["tenant", "create", "e"]).exits(64).prints("db");
 }
 

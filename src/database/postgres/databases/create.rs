@@ -9,6 +9,7 @@ use super::{
     server::{Found, Server},
 };
 use crate::{
+    config,
     database::{
         ApplyError, Creation, DatabaseError, Limits, MigrationFile, ProvisionError, ProvisionRequest,
         ProvisionState, Recovered, RecoveryResult, RegistryRow, Schema, nonce,
@@ -266,6 +267,14 @@ impl Router {
         if exists {
             if server.database.config.name == self.home.config.name {
                 return refuse("its database is that of `[database]`".into());
+            }
+            for (other, location) in self.all_locations().await? {
+                let is_same = |config: config::Postgres| {
+                    config.hosts == server.database.config.hosts && config.name == server.database.config.name
+                };
+                if other != tenant && self.home.config.of_tenant(&location).is_ok_and(is_same) {
+                    return refuse(format!("its database is also that of `{other}`"));
+                }
             }
             deleted.tables = Some(server.tables().await?);
             if server.is_used(limits).await? {

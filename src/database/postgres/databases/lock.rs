@@ -95,7 +95,7 @@ impl Router {
     }
 
     /// Every tenant's location; none before the registry exists.
-    async fn all_locations(&self) -> Result<Vec<String>, DatabaseError> {
+    pub(super) async fn all_locations(&self) -> Result<BTreeMap<String, String>, DatabaseError> {
         let mut reading = Reading::open(self.home.direct(), TIMEOUT).await?;
         let exists = !reading.rows(&self.home.registry_exists(&self.registry)).await?.is_empty();
         let rows = if exists {
@@ -104,13 +104,13 @@ impl Router {
             Ok(RegistryRows::default())
         };
         reading.close().await;
-        Ok(rows?.locations.into_values().collect())
+        Ok(rows?.locations)
     }
 
     /// The servers of the registry's tenants.
     async fn servers(&self) -> Result<BTreeMap<String, (config::Postgres, Vec<String>)>, DatabaseError> {
         let mut servers: BTreeMap<String, (config::Postgres, Vec<String>)> = BTreeMap::new();
-        for location in self.all_locations().await? {
+        for location in self.all_locations().await?.into_values() {
             // The gate reports a location that is not valid.
             let Ok(config) = self.home.config.of_tenant(&location) else { continue };
             let direct = config.direct.as_deref().unwrap_or(&config).clone();
