@@ -219,6 +219,7 @@ impl Router {
         }
         let database = self.at(&entry.location).map_err(ApplyError::of)?;
         let mut server = Server::open(&self.home.config, database).await?;
+        server.remove_unnamed(&entry.nonce, limits.deadline).await?;
         match server.find(&entry.nonce).await? {
             Found::Absent => {}
             Found::Proved => {

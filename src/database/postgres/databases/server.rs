@@ -33,11 +33,16 @@ pub(super) struct Server {
     pub(super) database: Postgres,
 }
 
+/// The quoted name of a database that is being created.
+fn first_name(nonce: &str) -> String {
+    identifier(&format!("portcullis_{nonce}"))
+}
+
 /// Whether the database exists, and whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
     Absent,
-    /// Its comment contains the nonce, or it is still as empty as it was created.
+    /// Its comment contains the nonce.
     Proved,
     Unproved,
 }
@@ -65,7 +70,6 @@ impl Server {
         Ok(!self.connection.rows(&sql).await?.is_empty())
     }
 
-    /// A kill between the creation and its comment leaves an empty database without the comment.
     pub(super) async fn find(&mut self, nonce: &str) -> Result<Found, DatabaseError> {
         let sql = format!(
             "SELECT coalesce(pg_catalog.shobj_description(oid, 'pg_database') = {}, false)::text \
@@ -75,8 +79,7 @@ impl Server {
         );
         let rows = self.connection.rows(&sql).await?;
         let Some(row) = rows.first() else { return Ok(Found::Absent) };
-        let proved = connect::flag(row, 0)? || self.tables().await? == 0;
-        Ok(if proved { Found::Proved } else { Found::Unproved })
+        Ok(if connect::flag(row, 0)? { Found::Proved } else { Found::Unproved })
     }
 
     /// The number of relations outside the system's schemas.
@@ -91,9 +94,20 @@ impl Server {
         Ok(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
+    /// Creates the database under a name with the nonce, so that a kill at any moment leaves a proof of its owner.
     pub(super) async fn create(&mut self, nonce: &str, deadline: Deadline) -> Result<(), QueryError> {
-        self.connection.run(&format!("CREATE DATABASE {}", identifier(&self.name)), deadline).await?;
-        self.tag(Some(nonce)).await
+        let first = first_name(nonce);
+        self.connection.run(&format!("CREATE DATABASE {first}"), deadline).await?;
+        let comment = literal(&format!("{TAG}{nonce}"));
+        self.connection.rows(&format!("COMMENT ON DATABASE {first} IS {comment}")).await?;
+        let rename = format!("ALTER DATABASE {first} RENAME TO {}", identifier(&self.name));
+        self.connection.rows(&rename).await.map(drop)
+    }
+
+    /// Drops the database if it does not have its name yet.
+    pub(super) async fn remove_unnamed(&mut self, nonce: &str, deadline: Deadline) -> Result<(), QueryError> {
+        let sql = format!("DROP DATABASE IF EXISTS {}", first_name(nonce));
+        self.connection.run(&sql, deadline).await
     }
 
     /// Sets the comment, or removes it from a complete database.
