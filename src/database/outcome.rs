@@ -132,6 +132,15 @@ pub(crate) enum RecoveryResult {
     Failed(String),
 }
 
+impl From<ProvisionState> for RecoveryResult {
+    fn from(state: ProvisionState) -> Self {
+        match state {
+            ProvisionState::Absent | ProvisionState::Complete => Self::Removed,
+            ProvisionState::Unproven(why) => Self::Unproven(why),
+        }
+    }
+}
+
 impl ApplyError {
     /// An error that belongs to no file.
     pub(super) fn of(why: impl Into<Cause>) -> Self {

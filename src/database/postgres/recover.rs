@@ -89,8 +89,7 @@ impl Postgres {
         for entry in entries? {
             let result = match self.recover_entry(&mut connection, registry, domains, &entry, limits).await {
                 Ok(None) => continue,
-                Ok(Some(ProvisionState::Absent | ProvisionState::Complete)) => RecoveryResult::Removed,
-                Ok(Some(ProvisionState::Unproven(why))) => RecoveryResult::Unproven(why),
+                Ok(Some(state)) => state.into(),
                 // A failure does not stop the recovery of the other entries.
                 Err(error) => {
                     let _ = connection.rows("ROLLBACK").await;

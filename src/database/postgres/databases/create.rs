@@ -186,8 +186,7 @@ impl Router {
             };
             let result = match removed.await {
                 Ok(None) => continue,
-                Ok(Some(ProvisionState::Absent | ProvisionState::Complete)) => RecoveryResult::Removed,
-                Ok(Some(ProvisionState::Unproven(why))) => RecoveryResult::Unproven(why),
+                Ok(Some(state)) => state.into(),
                 // A failure does not stop the recovery of the other entries.
                 Err(error) => {
                     let _ = home.rows("ROLLBACK").await;
