@@ -1,6 +1,6 @@
 //! Loads the file as a valid configuration, or returns every problem with its place.
 
-use std::{io, path::Path};
+use std::{collections::BTreeSet, io, path::Path};
 
 use toml::de::DeTable;
 
@@ -106,7 +106,7 @@ pub(super) fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Par
     let root = Interpolator { text, reading: &reading }.table(&tree);
     let mut server = None;
     let config = read(&root, &reading, overrides, errors.is_empty(), &mut server);
-    let (problems, secrets) = reading.end();
+    let (problems, secrets, secret_files) = reading.end();
     let mut wrong = problems.iter().filter(|problem| problem.severity == Severity::Error);
     let config = config.filter(|_| wrong.clone().next().is_none());
     let passthrough = server.filter(|_| errors.is_empty()).and_then(|(server, listed)| {
@@ -115,7 +115,7 @@ pub(super) fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Par
         };
         (!wrong.any(is_in_doubt)).then_some(server)
     });
-    let config = config.map(|config| Box::new(Config { secrets, ..config }));
+    let config = config.map(|config| Box::new(Config { secrets, secret_files, ..config }));
     Parsed { config, problems, passthrough }
 }
 
@@ -194,5 +194,6 @@ fn read<'t>(
         notify,
         metrics,
         secrets: Vec::<KnownSecret>::new(),
+        secret_files: BTreeSet::new(),
     })
 }

@@ -31,8 +31,10 @@ impl Read for Password {
             },
             _ => return Err(values::wrong_secret(node, "a text, { env = \"NAME\" } or { file = \"PATH\" }")),
         };
-        if let Password::Literal(secret) = &password {
-            reading.remember([KnownSecret::plain(secret.expose())]);
+        match &password {
+            Password::Literal(secret) => reading.remember([KnownSecret::plain(secret.expose())]),
+            Password::File(path) => reading.remember_file(path.clone()),
+            Password::None => {}
         }
         Ok(password)
     }

@@ -1,6 +1,7 @@
 //! Checks without a database: the file, the plan, the server's command, the manifest.
 
 use std::{
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     rc::Rc,
 };
@@ -10,16 +11,18 @@ use crate::{
     actions::{context::RunContext, programs},
     config::{self, Action, Config, Overrides, Selection, When, environment::Environment},
     failure::Failure,
+    files,
     outcome::{command::MissingProgram, doctor::Verdict},
     plan,
     words::count,
 };
 
-pub(super) const CHECKS: [Check<Loaded>; 4] = [
+pub(super) const CHECKS: [Check<Loaded>; 5] = [
     Check { id: "configuration-valid", name: "configuration is valid", run: valid },
     Check { id: "gate-blocks", name: "the start-up is gated", run: gated },
     Check { id: "server-command", name: "server command can run", run: server },
     Check { id: "step-programs", name: "programs of steps exist", run: step_programs },
+    Check { id: "secret-files", name: "secret files are private", run: secret_files },
 ];
 
 /// The configuration file, read before the runtime starts: a file system that hangs must not block signals.
@@ -29,6 +32,8 @@ pub(crate) struct Loaded {
     program: Option<Result<PathBuf, String>>,
     /// The programs of steps and of `passthrough` that do not exist.
     missing: Vec<MissingProgram>,
+    /// The secret files that every user may read.
+    public: Vec<String>,
 }
 
 impl Loaded {
@@ -40,7 +45,12 @@ impl Loaded {
         let plan = result.as_ref().ok().and_then(|(config, _)| Some((config, plan::plan(config).ok()?)));
         let missing = plan.map_or_else(Vec::new, |(config, plan)| programs::missing(&plan, config, env));
         let missing = missing.into_iter().filter(|missing| missing.used_by != programs::SERVER).collect();
-        Self { result, program, missing }
+        let files =
+            result.as_ref().map_or_else(|_| Vec::new(), |(config, _)| config.secret_files.iter().collect());
+        let is_public =
+            |path: &&&PathBuf| files::metadata_now(path).is_ok_and(|found| found.mode() & 0o004 != 0);
+        let public = files.iter().filter(is_public).map(|path| path.display().to_string()).collect();
+        Self { result, program, missing, public }
     }
 
     pub(super) fn config(&self) -> Option<&Config> {
@@ -109,6 +119,20 @@ fn step_programs(loaded: &Loaded) -> Verdict {
         ([], []) => Verdict::passed("all of them"),
         ([], shells) => Verdict::warned(list(shells), remedy),
         (steps, _) => Verdict::failed(list(steps), remedy),
+    }
+}
+
+fn secret_files(loaded: &Loaded) -> Verdict {
+    match (loaded.config(), &loaded.public[..]) {
+        (None, _) => no_configuration(),
+        (Some(config), _) if config.secret_files.is_empty() => {
+            Verdict::not_applicable("no secret is read from a file")
+        }
+        (Some(config), []) => Verdict::passed(count(config.secret_files.len(), "file")),
+        (_, public) => Verdict::warned(
+            format!("every user may read {}", some(public)),
+            "let only the container's user read them: mode 0400, or 0440 for its group (`defaultMode` in Kubernetes)",
+        ),
     }
 }
 

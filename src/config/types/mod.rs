@@ -7,7 +7,7 @@ mod privileges;
 mod server;
 mod steps;
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 pub(crate) use self::{database::*, gate::*, migrations::*, privileges::*, server::*, steps::*};
 use super::secret::KnownSecret;
@@ -35,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) metrics: Option<PathBuf>,
     /// The secrets that the file declares; `secrets()` adds those of the environment.
     pub(super) secrets: Vec<KnownSecret>,
+    /// The files from which passwords and secret variables are read.
+    pub(crate) secret_files: BTreeSet<PathBuf>,
 }
 
 /// The command line's replacements for values of the file.

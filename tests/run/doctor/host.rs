@@ -1,6 +1,6 @@
 //! Checks of the configuration, the image and the process, and how they are printed.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use super::{assert_outcomes, checks};
 use crate::support::{
@@ -21,6 +21,26 @@ fn an_invalid_configuration_is_the_only_failure() {
         &Portcullis::new(),
         &[("configuration-valid", "failed"), ("gate-blocks", "not_applicable")],
     );
+}
+
+#[test]
+fn secret_files_that_every_user_may_read_are_a_warning() {
+    let sample = Sample::complete_on(Engine::Sqlite).file("token", "abcd1234\n").file("key", "efgh5678\n");
+    let config = fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
+    let (token, key) = (sample.portcullis.path("token"), sample.portcullis.path("key"));
+    let step = "[[step]]\nname = \"tokens\"\ncommand = { run = [\"true\"], \
+        env = { A = { file = \"token\" }, B = { env = \"KEY\" } } }\n";
+    let sample =
+        sample.file("config.toml", &format!("{config}\n{step}")).env("KEY_FILE", &key.display().to_string());
+    for (mode, outcome) in [(0o644, "warned"), (0o440, "passed")] {
+        for file in [&token, &key] {
+            fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let found = assert_outcomes(&sample.portcullis, &[("secret-files", outcome)]);
+        let message = &found["secret-files"].1;
+        let is_named = |file: &str| message.contains(file);
+        assert_eq!((is_named("token"), is_named("key")), (mode == 0o644, mode == 0o644), "{message}");
+    }
 }
 
 #[test]
