@@ -56,6 +56,7 @@ pub(crate) fn dispatch(
                 .map_or_else(|failure| CommandOutput::bad(failure.into()), CommandOutput::code)
         }
         Command::Init(_) => CommandOutput::code(0),
+        Command::Exec(arguments) => CommandOutput::bad(commands::exec::exec(inherited, arguments).into()),
         Command::Health { live } => {
             let health = process::interruptible(inherited, || commands::health::run(&path, env, *live));
             CommandOutput::of(health, Format::Text, false)

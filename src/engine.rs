@@ -12,13 +12,13 @@ use crate::{
         provision::rollback,
         run_state::{RECORDED, ROLLED_BACK, RunState},
     },
-    config::{OnFailure, Step},
+    config::{OnFailure, Step, exported},
     database::history,
     deadline::Deadline,
     failure::{self, Failure},
     outcome::{FailureDetails, event::Event, wording},
     plan::{Decision, Plan},
-    process::Signals,
+    process::{Signals, with_exported},
     report::Report,
     steps::{
         self,
@@ -93,7 +93,11 @@ impl Engine<'_> {
                 for step in self.plan.ready(&done) {
                     if !std::mem::replace(&mut started[step], true) {
                         let stop_request = stop_request.clone();
-                        running.push(async move { (step, Box::pin(self.step(step, stop_request)).await) });
+                        let before = self.plan.predecessors(step);
+                        let variables = self.state.exports.visible(|earlier| before[earlier]);
+                        running.push(with_exported(variables, async move {
+                            (step, Box::pin(self.step(step, stop_request)).await)
+                        }));
                     }
                 }
             }
@@ -202,7 +206,9 @@ impl Engine<'_> {
                 // The action itself is not logged: its arguments may contain a secret variable's value.
                 tracing::debug!(step, kind = action.kind(), "step");
                 let emit = |event| self.report.emit(&event);
-                Box::pin(steps::run(action, Context::new(step, self.state, stop_request, &emit))).await
+                let context = Context::new(step, self.state, stop_request, &emit);
+                let result = Box::pin(steps::run(action, context)).await;
+                result.and_then(|summary| Ok(self.accept_exports(step).map(|()| summary)?))
             }
             Err(failure) => Err(FailureDetails::from(failure)),
         };
@@ -224,6 +230,20 @@ impl Engine<'_> {
                 }
             }
         }
+    }
+
+    /// Masks the variables that the step exported. Fails if a step that ran in parallel exported one of them too.
+    fn accept_exports(&self, step: usize) -> Result<(), Failure> {
+        let exports = &self.state.exports;
+        self.report.output().mask_too(exports.of(step).iter().flat_map(exported::secrets));
+        let before = self.plan.predecessors(step);
+        let is_parallel = |other| before.get(other) != Some(&true);
+        let Some((name, other)) = exports.conflict(step, is_parallel) else { return Ok(()) };
+        exports.remove(step);
+        let name_of = |step: usize| self.plan.steps[step].step.name.clone();
+        let why =
+            format!("the step `{}` also exports `{name}`, and neither waits for the other", name_of(other));
+        Err(Failure::ExportsInvalid { program: name_of(step), why })
     }
 
     /// Records the end of the step, if this run is recorded.

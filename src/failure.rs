@@ -94,6 +94,8 @@ pub(crate) enum Failure {
     /// No process could be started: a limit, no memory, no /dev/null.
     #[error("cannot start a process for `{program}`: {why}")]
     CommandNotSpawned { program: String, why: String },
+    #[error("`{program}` exported invalid variables: {why}")]
+    ExportsInvalid { program: String, why: String },
     #[error("the SQL failed: {why}")]
     SqlFailed { why: Cause },
     #[error("{what} ran longer than {}", words::duration(*after))]
@@ -111,6 +113,9 @@ pub(crate) enum Failure {
         #[source]
         source: io::Error,
     },
+
+    #[error("cannot read the server's environment: {why}")]
+    EnvironmentUnknown { why: String },
 
     #[error("ended by {} {doing}", signal_name(*signal))]
     Interrupted { signal: i32, doing: String },
@@ -227,7 +232,7 @@ impl Failure {
             Failure::WaitTimedOut { .. } => 69,
             Failure::Internal { .. } => 70,
             Failure::Provisioning { .. } | Failure::Deleting { .. } => 73,
-            Failure::Unproven { .. } | Failure::Database { .. } => 74,
+            Failure::Unproven { .. } | Failure::Database { .. } | Failure::EnvironmentUnknown { .. } => 74,
             Failure::LockTimedOut { .. } | Failure::LockLost { .. } => 75,
             Failure::Refused { .. } => 77,
             Failure::ConfigMissing { .. }
@@ -246,6 +251,7 @@ impl Failure {
             | Failure::CommandMissing { .. }
             | Failure::VariableMissing { .. }
             | Failure::CommandNotSpawned { .. }
+            | Failure::ExportsInvalid { .. }
             | Failure::SqlFailed { .. } => 79,
             Failure::TimedOut { .. } => 124,
             Failure::ServerNotExecutable { .. } => 126,
@@ -286,12 +292,14 @@ impl Failure {
             Failure::CommandMissing { .. } => "command-missing",
             Failure::VariableMissing { .. } => "variable-missing",
             Failure::CommandNotSpawned { .. } => "command-not-spawned",
+            Failure::ExportsInvalid { .. } => "exports-invalid",
             Failure::SqlFailed { .. } => "sql-failed",
             Failure::TimedOut { .. } => "timed-out",
             Failure::Database { .. } => "database",
             Failure::PrivilegesUnavailable { .. } => "privileges-unavailable",
             Failure::ServerNotFound { .. } => "server-not-found",
             Failure::ServerNotExecutable { .. } => "server-not-executable",
+            Failure::EnvironmentUnknown { .. } => "environment-unknown",
             Failure::Interrupted { .. } => "interrupted",
             Failure::Internal { .. } => "internal",
         }

@@ -65,6 +65,7 @@ async fn run_command(
         env: vec![("PORTCULLIS_NOTIFICATION".into(), short(&facts))],
         cwd: None,
         privileges: config::Privileges::default(),
+        exports: false,
         grace: GRACE,
     };
     let tree = files::in_memory("portcullis-notification", &facts)

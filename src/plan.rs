@@ -52,6 +52,17 @@ impl Plan {
         let ready = |at: &usize| !is_done(*at) && self.steps[*at].after.iter().all(|step| is_done(*step));
         (0..self.steps.len()).filter(ready).collect()
     }
+
+    /// For every step up to this one, whether this one waits for it, directly or through other steps.
+    pub(crate) fn predecessors(&self, step: usize) -> Vec<bool> {
+        let mut before = vec![false; step + 1];
+        for at in (0..=step).rev() {
+            if at == step || before[at] {
+                self.steps[at].after.iter().for_each(|earlier| before[*earlier] = true);
+            }
+        }
+        before
+    }
 }
 
 /// Decides the conditions of every step.
@@ -89,7 +100,7 @@ pub(crate) fn is_own_command(argv: &[String]) -> bool {
     let [program, command, ..] = argv else { return false };
     file_name(program) == Some("portcullis")
         && match command.as_str() {
-            "run" | "init" => false,
+            "run" | "init" | "exec" => false,
             "-h" | "--help" | "-V" | "--version" => true,
             command => !command.starts_with('-'),
         }

@@ -5,6 +5,7 @@ pub(crate) mod context;
 pub(crate) mod detect;
 pub(crate) mod doctor;
 pub(crate) mod expectation;
+pub(crate) mod exports;
 pub(crate) mod gate_bypass;
 pub(crate) mod history;
 pub(crate) mod judge;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     context::RunContext,
+    exports::Exports,
     gate_bypass::GateBypasses,
     history::RunHistory,
     lock::{Locked, RunLock},
@@ -22,6 +23,7 @@ pub(crate) struct RunState {
     pub(crate) history: RunHistory,
     pub(crate) rollback: Rollback,
     pub(crate) bypasses: GateBypasses,
+    pub(crate) exports: Exports,
 }
 
 impl RunState {
@@ -32,6 +34,7 @@ impl RunState {
             history: RunHistory::default(),
             rollback: Rollback::default(),
             bypasses: GateBypasses::default(),
+            exports: Exports::default(),
         }
     }
 

@@ -127,7 +127,14 @@ async fn dumped(
     let password = password.unwrap_or_else(silent).map_err(refused)?;
     let mut env: Vec<(String, String)> = Vec::new();
     env.extend(password.map(|password| ("PGPASSWORD".to_owned(), password.expose().to_owned())));
-    let child = Child { argv, env, cwd: None, privileges: config::Privileges::default(), grace: GRACE };
+    let child = Child {
+        argv,
+        env,
+        cwd: None,
+        privileges: config::Privileges::default(),
+        exports: false,
+        grace: GRACE,
+    };
     let finished = run_to_end(&context.processes, &child, Deadline::after(TIMEOUT), on_event)
         .await
         .map_err(|error| Failure::CommandMissing { program: program.clone(), why: error.to_string() })?;

@@ -163,6 +163,12 @@ pub(crate) enum Command {
   portcullis init -r TERM:QUIT -- nginx        QUIT lets nginx finish requests
   portcullis init -e 143 -- java -jar app.jar  an end by TERM is a success")]
     Init(Init),
+    /// Become a program with the environment of the container's server, for `docker exec`
+    #[command(after_help = "Examples:
+  docker exec -it web /portcullis exec -- python manage.py shell
+  kubectl exec deploy/web -- /portcullis exec -- env
+  portcullis exec --pid 42 -- env                  the process 42 is the server")]
+    Exec(Exec),
     /// Write a first config.toml from the files of this folder; overwrites nothing
     #[command(
         after_help = "It reads manage.py and settings, folders of SQL migrations, compose files, .env files, a Dockerfile, a Procfile and \
@@ -327,6 +333,16 @@ pub(crate) struct Run {
     /// The server to start; overrides `[server] command`
     #[arg(last = true, value_name = "SERVER")]
     pub(crate) server: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Exec {
+    /// The server's process [default: PID 1, or the program of PID 1 if that is an init]
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
+    pub(crate) pid: Option<i32>,
+    /// The program and its arguments
+    #[arg(trailing_var_arg = true, required = true, value_name = "ARGV")]
+    pub(crate) argv: Vec<String>,
 }
 
 #[derive(Debug, Args)]

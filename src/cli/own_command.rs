@@ -9,8 +9,8 @@ use std::{
 use super::{Cli, Command, Global, Run};
 
 impl Cli {
-    /// The command in the place of the server, if it is one of Portcullis. `init` and `run --no-config` start another
-    /// program, which stays behind the gate.
+    /// The command in the place of the server, if it is one of Portcullis. `init`, `exec` and `run --no-config` start
+    /// another program, which stays behind the gate.
     pub(super) fn or_own_command(self, program: Option<&OsString>) -> Result<Self, clap::Error> {
         let Command::Run(Run { server, .. }) = &self.command else { return Ok(self) };
         if !server.first().is_some_and(|name| is_portcullis(name, program)) {
@@ -19,7 +19,7 @@ impl Cli {
         let words: Vec<OsString> = server.iter().map(OsString::from).collect();
         let own = Self::of(&words)?;
         match &own.command {
-            Command::Init(_) | Command::Run(Run { no_config: true, .. }) => Ok(self),
+            Command::Init(_) | Command::Exec(_) | Command::Run(Run { no_config: true, .. }) => Ok(self),
             _ => Ok(Self { global: own.global.or(self.global), ..own }),
         }
     }
@@ -70,6 +70,7 @@ mod tests {
         for line in [
             "portcullis run -- gunicorn portcullis",
             "portcullis run -- portcullis init -- gunicorn",
+            "portcullis run -- portcullis exec -- gunicorn",
             "portcullis run -- portcullis run --no-config -- gunicorn",
         ] {
             let Command::Run(run) = parsed(line).command else { panic!("{line}") };

@@ -6,6 +6,7 @@ mod database_variables;
 mod declared_server;
 pub(crate) mod detect;
 pub(crate) mod doctor;
+pub(crate) mod exec;
 pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod init;

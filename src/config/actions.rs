@@ -95,8 +95,9 @@ fn verify(mut table: Table<'_>) -> Option<Action> {
     Some(Action::Verify(Verify { tenants: tenants?, shared, wait, timeout }))
 }
 
-/// The keys of repeated attempts, which a background program does not have.
-const ATTEMPTS: [&str; 6] = ["timeout", "total_timeout", "retries", "backoff", "max_backoff", "accept"];
+/// The keys of a program that ends before the next step, which a background program does not have.
+const ATTEMPTS: [&str; 7] =
+    ["timeout", "total_timeout", "retries", "backoff", "max_backoff", "accept", "exports"];
 
 fn command(mut table: Table<'_>, background: &mut Option<Range<usize>>) -> Action {
     let command = Command {
@@ -112,6 +113,7 @@ fn command(mut table: Table<'_>, background: &mut Option<Range<usize>>) -> Actio
         accept: table.value("accept"),
         background: table.value("background"),
         once: table.value("once_per_release"),
+        exports: table.value("exports"),
         grace: table.value("grace"),
     };
     if command.max_backoff < command.backoff {
@@ -126,6 +128,11 @@ fn command(mut table: Table<'_>, background: &mut Option<Range<usize>>) -> Actio
     if command.background && command.once {
         let message = "`once_per_release` cannot be combined with `background`";
         table.report_at("once_per_release", message, Some("remove `once_per_release`, or `background`"));
+    }
+    if command.exports && command.once {
+        let message =
+            "`exports` cannot be combined with `once_per_release`: a later start would lack the variables";
+        table.report_at("exports", message, Some("remove `exports`, or `once_per_release`"));
     }
     if command.background {
         *background = table.node("background").map(|node| node.span.clone());

@@ -8,6 +8,7 @@ mod check;
 mod command_fields;
 mod connection;
 pub(crate) mod environment;
+pub(crate) mod exported;
 mod fields;
 mod file_pattern;
 mod frameworks;

@@ -98,7 +98,7 @@ pub(crate) fn child(
         env.retain(|(name, _)| name != OPTIONS);
         env.push((OPTIONS.into(), options));
     }
-    Child { argv, env, cwd: None, privileges: config::Privileges::default(), grace: GRACE }
+    Child { argv, env, cwd: None, privileges: config::Privileges::default(), exports: false, grace: GRACE }
 }
 
 /// Runs a program without a tenant to its end and passes its output on.

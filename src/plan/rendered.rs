@@ -11,13 +11,14 @@ impl Serialize for Planned {
             OnFailure::Block => "block",
             OnFailure::Warn => "warn",
         };
-        let mut planned = serializer.serialize_struct("Planned", 6)?;
+        let mut planned = serializer.serialize_struct("Planned", 7)?;
         planned.serialize_field("name", &self.step.name)?;
         planned.serialize_field("kind", self.step.action.kind())?;
         planned.serialize_field("after", &self.after)?;
         planned.serialize_field("decision", &self.decision)?;
         planned.serialize_field("on_failure", on_failure)?;
         planned.serialize_field("once", &self.step.action.is_once())?;
+        planned.serialize_field("exports", &self.step.action.exports())?;
         planned.end()
     }
 }

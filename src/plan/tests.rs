@@ -80,7 +80,7 @@ fn a_plan_shows_what_runs_and_why_the_rest_does_not() {
         let text = report::plan::text(&plan, &[], columns, false);
         assert!(text.lines().all(|line| line.chars().count() <= columns), "{text}");
     }
-    assert_snapshot!(serde_json::to_string(&plan.steps[1..4]).unwrap(), @r#"[{"name":"broker","kind":"wait.redis","after":[],"decision":{"skip":{"reason":"the role `web` is not `worker` or `celery-*`"}},"on_failure":"block","once":false},{"name":"extension","kind":"sql","after":[0,1],"decision":{"decided_at_its_turn":{"pending":"shared"}},"on_failure":"block","once":false},{"name":"tenant schemas","kind":"migrate.tenants","after":[0,1,2],"decision":{"skip":{"reason":"`SKIP_MIGRATIONS` is true"}},"on_failure":"block","once":false}]"#);
+    assert_snapshot!(serde_json::to_string(&plan.steps[1..4]).unwrap(), @r#"[{"name":"broker","kind":"wait.redis","after":[],"decision":{"skip":{"reason":"the role `web` is not `worker` or `celery-*`"}},"on_failure":"block","once":false,"exports":false},{"name":"extension","kind":"sql","after":[0,1],"decision":{"decided_at_its_turn":{"pending":"shared"}},"on_failure":"block","once":false,"exports":false},{"name":"tenant schemas","kind":"migrate.tenants","after":[0,1,2],"decision":{"skip":{"reason":"`SKIP_MIGRATIONS` is true"}},"on_failure":"block","once":false,"exports":false}]"#);
 }
 
 #[test]

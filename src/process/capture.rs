@@ -22,6 +22,7 @@ pub(crate) enum Stream {
 }
 
 /// The reading end of a pipe, and the bytes that do not form a complete line yet.
+#[derive(Default)]
 pub(super) struct Lines {
     pipe: Option<AsyncFd<std::fs::File>>,
     buffer: Vec<u8>,
@@ -68,6 +69,16 @@ impl Lines {
         let line = String::from_utf8_lossy(line).into_owned();
         self.returned += length + skipped;
         Some(line)
+    }
+
+    /// Discards unread bytes beyond a limit.
+    pub(super) fn cut(&mut self, most: usize) {
+        self.buffer.truncate(self.returned + most);
+    }
+
+    /// Returns all unread bytes.
+    pub(super) fn take_rest(&mut self) -> Vec<u8> {
+        self.buffer.split_off(std::mem::take(&mut self.returned))
     }
 
     /// Waits until the stream has data or has ended. Cancel safe.

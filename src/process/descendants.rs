@@ -58,7 +58,7 @@ pub(crate) fn is_stopped(pid: i32) -> bool {
     stat(pid).is_some_and(|stat| after_name(&stat).next() == Some("T"))
 }
 
-fn stat(pid: i32) -> Option<String> {
+pub(super) fn stat(pid: i32) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/stat")).ok()
 }
 
@@ -67,7 +67,7 @@ fn shows_own_namespace(me: i32) -> bool {
     fs::read_link("/proc/self").is_ok_and(|link| link.to_str() == Some(&me.to_string()))
 }
 
-fn children_of(pid: i32) -> Vec<i32> {
+pub(super) fn children_of(pid: i32) -> Vec<i32> {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return Vec::new();
     };
@@ -93,7 +93,7 @@ fn searched_children(parent: i32) -> Vec<i32> {
 }
 
 /// The fields of a `stat` line after the program's name, which may contain spaces and parentheses.
-fn after_name(stat: &str) -> impl Iterator<Item = &str> {
+pub(super) fn after_name(stat: &str) -> impl Iterator<Item = &str> {
     stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace()
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     ffi::{CStr, CString, OsString, c_char},
     io::{self, Write},
     os::unix::ffi::OsStringExt,
@@ -17,14 +18,15 @@ unsafe extern "C" {
     static environ: *const *const c_char;
 }
 
-/// This process's environment, with these variables replacing those of the same name.
+/// This process's environment, with these variables replacing those of the same name; of two, the later one counts.
 #[expect(
     clippy::disallowed_methods,
     reason = "passed on unchanged, even if it is not UTF-8; no value is read"
 )]
 pub(super) fn with(added: &[(String, String)]) -> io::Result<Vec<CString>> {
+    let added: BTreeMap<&str, &str> = added.iter().map(|(name, value)| (&**name, &**value)).collect();
     let inherited =
-        std::env::vars_os().filter(|(name, _)| !added.iter().any(|(added, _)| name == added.as_str()));
+        std::env::vars_os().filter(|(name, _)| name.to_str().is_none_or(|name| !added.contains_key(name)));
     let added = added.iter().map(|(name, value)| (name.into(), value.into()));
     c_strings(inherited.chain(added).map(|(name, value): (OsString, OsString)| {
         let mut pair = name.into_vec();

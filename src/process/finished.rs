@@ -24,6 +24,8 @@ pub(crate) struct Finished {
     pub(crate) out_of_memory: bool,
     /// The last lines of output.
     pub(crate) last: VecDeque<String>,
+    /// The text that the program wrote to its descriptor 3.
+    pub(crate) exported: Vec<u8>,
 }
 
 /// Why a tree was ended before its program had exited.
@@ -38,10 +40,11 @@ impl Finished {
         report: StubReport,
         cut: Option<StopReason>,
         last: VecDeque<String>,
+        exported: Vec<u8>,
         out_of_memory: bool,
     ) -> Self {
         let StubReport { main, left_behind, killed, survivors } = report;
-        Self { reason: main.reason(), cut, left_behind, killed, survivors, out_of_memory, last }
+        Self { reason: main.reason(), cut, left_behind, killed, survivors, out_of_memory, last, exported }
     }
 
     /// The exit code, if it counts as success. A program that Portcullis ended is never successful, whatever code it
@@ -84,7 +87,9 @@ mod tests {
     /// The code, or the failure with its exit code and whether another attempt may follow.
     fn outcome(reason: ExitReason, cut: Option<StopReason>, survivors: bool, out_of_memory: bool) -> String {
         let (left_behind, killed, last) = (0, false, VecDeque::new());
-        let finished = Finished { reason, cut, left_behind, killed, survivors, out_of_memory, last };
+        let exported = Vec::new();
+        let finished =
+            Finished { reason, cut, left_behind, killed, survivors, out_of_memory, last, exported };
         match finished.accepted("sync", &[0, 3], Duration::from_secs(9)) {
             Ok(code) => code.to_string(),
             Err(failure) => {

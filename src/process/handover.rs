@@ -31,7 +31,7 @@ pub(crate) fn handover(
         Ok(both) => both,
         Err(source) => return Failure::ServerNotExecutable { program: program.clone(), source },
     };
-    let file = Program::named(&words[0]);
+    let file = Program::named(&words[0], variables);
     let (argv, environment) = (pointers(&words), environment.entries());
 
     if let Err(failure) = put_back(inherited) {
@@ -44,7 +44,7 @@ pub(crate) fn handover(
     if errno == libc::ENOEXEC
         && let Some(script) = file.as_script(&words)
     {
-        errno = Program::named(&script[0]).exec(&pointers(&script), environment);
+        errno = Program::named(&script[0], variables).exec(&pointers(&script), environment);
     }
     let source = io::Error::from_raw_os_error(errno);
     signals::swap_mask(SignalSet::ALL);

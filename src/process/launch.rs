@@ -21,6 +21,9 @@ use super::{
 /// Enough for the child's code, unoptimized, plus a signal frame.
 const STACK_BYTES: usize = 64 * 1024;
 
+/// The descriptor to which a program writes the variables that it exports.
+const EXPORTS: c_int = 3;
+
 /// The process to start.
 pub(super) struct Launch<'a> {
     pub(super) argv: &'a [CString],
@@ -33,6 +36,8 @@ pub(super) struct Launch<'a> {
     pub(super) ignored: SignalSet,
     /// Closed in the child.
     pub(super) closed: &'a [c_int],
+    /// Becomes the child's descriptor [`EXPORTS`].
+    pub(super) exports: Option<c_int>,
     /// Added to this process's environment if no stub is used.
     pub(super) variables: &'a [(String, String)],
     pub(super) privileges: &'a Privileges,
@@ -49,6 +54,8 @@ pub(super) struct Stub<'a> {
     pub(super) stdio: [c_int; 3],
     /// A descriptor that stays open in the stub.
     pub(super) status_fd: c_int,
+    /// The same, for the variables that the program exports.
+    pub(super) exports_fd: Option<c_int>,
     /// The signal that the stub receives when the thread that starts it ends.
     pub(super) parent_death: c_int,
 }
@@ -87,7 +94,7 @@ pub(super) fn launch(launch: &Launch) -> io::Result<Result<i32, NotLaunched>> {
     if let Err(not) = &launched
         && not.source.raw_os_error() == Some(libc::ENOEXEC)
         && launch.stub.is_none()
-        && let Some(argv) = Program::named(&launch.argv[0]).as_script(launch.argv)
+        && let Some(argv) = Program::named(&launch.argv[0], launch.variables).as_script(launch.argv)
     {
         return launch_file(&Launch { argv: &argv, ..*launch });
     }
@@ -110,7 +117,7 @@ fn launch_file(launch: &Launch) -> io::Result<Result<i32, NotLaunched>> {
     };
     let child = Shared {
         launch,
-        program: &Program::named(&launch.argv[0]),
+        program: &Program::named(&launch.argv[0], launch.variables),
         argv: &argv,
         environment,
         listen_pid: &listen_pid,
@@ -173,10 +180,17 @@ fn become_program(child: &Shared) -> (Stage, c_int) {
                     return (Stage::Streams, errno());
                 }
             }
-            libc::fcntl(stub.status_fd, libc::F_SETFD, 0);
+            for descriptor in [Some(stub.status_fd), stub.exports_fd].into_iter().flatten() {
+                libc::fcntl(descriptor, libc::F_SETFD, 0);
+            }
         }
         for descriptor in launch.closed {
             libc::close(*descriptor);
+        }
+        match launch.exports {
+            Some(EXPORTS) => drop(libc::fcntl(EXPORTS, libc::F_SETFD, 0)),
+            Some(descriptor) if libc::dup2(descriptor, EXPORTS) == -1 => return (Stage::Streams, errno()),
+            _ => {}
         }
         if let Some(cwd) = launch.cwd
             && libc::chdir(cwd.as_ptr()) == -1

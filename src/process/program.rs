@@ -22,13 +22,14 @@ const TEXT_PROBE_BYTES: u64 = 256;
 pub(super) struct Program(Vec<CString>);
 
 impl Program {
-    /// A name without a slash is searched in PATH.
-    pub(super) fn named(name: &CStr) -> Self {
+    /// A name without a slash is searched in PATH, which these variables may replace.
+    pub(super) fn named(name: &CStr, variables: &[(String, String)]) -> Self {
         let name = name.to_bytes();
         if name.is_empty() || name.contains(&b'/') {
             return Self(CString::new(name).into_iter().collect());
         }
-        let path = environment::value(b"PATH").unwrap_or(DEFAULT_PATH);
+        let added = variables.iter().rfind(|(name, _)| name == "PATH").map(|(_, path)| path.as_bytes());
+        let path = added.or_else(|| environment::value(b"PATH")).unwrap_or(DEFAULT_PATH);
         let file = |folder: &[u8]| match folder {
             b"" => CString::new(name),
             folder => CString::new([folder, b"/", name].concat()),

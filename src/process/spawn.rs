@@ -13,6 +13,7 @@ use super::{
     arguments::c_strings,
     environment::with,
     exit_reason::error_words,
+    exported,
     launch::{Launch, SessionPlacement, Stub, launch},
     privileges::{Privileges, UNCHANGED},
     signals::SignalSet,
@@ -27,6 +28,8 @@ pub(crate) struct Child {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) cwd: Option<PathBuf>,
     pub(crate) privileges: config::Privileges,
+    /// Whether the program exports variables.
+    pub(crate) exports: bool,
     /// The time between TERM and KILL.
     pub(crate) grace: Duration,
 }
@@ -37,6 +40,7 @@ pub(super) enum Output<'a> {
     Pipes {
         /// None for an empty input.
         input: Option<&'a OwnedFd>,
+        exports: Option<&'a OwnedFd>,
         out: &'a OwnedFd,
         err: &'a OwnedFd,
     },
@@ -63,12 +67,15 @@ pub(super) fn start_stub(
     #[expect(clippy::disallowed_methods, reason = "/dev/null never blocks")]
     let nothing = OpenOptions::new().read(true).write(true).open("/dev/null");
     let nothing = OwnedFd::from(nothing.map_err(|error| named("cannot open /dev/null", &error))?);
-    let (word, input, out, err) = match output {
-        Output::Pipes { input, out, err } => (STEP, input, out.as_raw_fd(), err.as_raw_fd()),
-        Output::Inherited => (STAY, None, libc::STDOUT_FILENO, libc::STDERR_FILENO),
+    let (word, input, exports, out, err) = match output {
+        Output::Pipes { input, exports, out, err } => {
+            (STEP, input, exports.map(AsRawFd::as_raw_fd), out.as_raw_fd(), err.as_raw_fd())
+        }
+        Output::Inherited => (STAY, None, None, libc::STDOUT_FILENO, libc::STDERR_FILENO),
     };
     let privileges = Privileges::resolve(&child.privileges).map_err(io::Error::other)?;
-    let mut variables: Vec<_> = privileges.variables().into_iter().collect();
+    let mut variables = exported::current().to_vec();
+    variables.extend(privileges.variables());
     variables.extend(child.env.iter().cloned());
     let cwd = child.cwd.clone().map(PathBuf::into_os_string).unwrap_or_default();
     let mut argv: Vec<OsString> = vec![
@@ -79,6 +86,7 @@ pub(super) fn start_stub(
         std::process::id().to_string().into(),
         cwd,
         privileges.encoded().into(),
+        exports.map_or_else(String::new, |descriptor| descriptor.to_string()).into(),
         "--".into(),
     ];
     argv.extend(child.argv.iter().map(OsString::from));
@@ -87,6 +95,7 @@ pub(super) fn start_stub(
         environment: &with(&variables)?,
         stdio: [input.unwrap_or(&nothing).as_raw_fd(), out, err],
         status_fd: status.as_raw_fd(),
+        exports_fd: exports,
         parent_death: match death {
             ParentDeath::Term => libc::SIGTERM,
             ParentDeath::Kill => KILL_TREE,
@@ -101,6 +110,7 @@ pub(super) fn start_stub(
         mask: SignalSet::ALL,
         ignored: SignalSet::NONE,
         closed: &[],
+        exports: None,
         variables: &[],
         privileges: &UNCHANGED,
         takes_sockets: false,

@@ -1,5 +1,5 @@
 //! Runs the stub of a step: a subreaper above the step's whole tree, so that ECHILD proves the tree gone. With the
-//! arguments `__step GRACE_MS STATUS_FD PARENT CWD PRIVILEGES -- ARGV` and every signal blocked, it starts ARGV, forwards TERM,
+//! arguments `__step GRACE_MS STATUS_FD PARENT CWD PRIVILEGES EXPORTS_FD -- ARGV` and every signal blocked, it starts ARGV, forwards TERM,
 //! INT, QUIT and HUP to all descendants, kills those left after the grace, and writes one [`StubReport`]. With
 //! `__stay` instead of `__step`, it also writes a report as soon as ARGV runs; ARGV may then keep running next to the
 //! server.
@@ -7,7 +7,10 @@
 use std::{
     ffi::{CString, OsStr, OsString},
     io::{self, Write},
-    os::{fd::FromRawFd, unix::ffi::OsStrExt},
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     time::Duration,
 };
 
@@ -43,32 +46,41 @@ struct Step {
     parent: u32,
     cwd: Option<CString>,
     privileges: Privileges,
+    /// A pipe that becomes descriptor 3 of the program.
+    exports: Option<OwnedFd>,
     argv: Vec<CString>,
 }
 
 impl Step {
     fn of(args: &[OsString]) -> Option<Self> {
-        let [grace, status, parent, cwd, privileges, separator, command @ ..] = args else {
+        let [grace, status, parent, cwd, privileges, exports, separator, command @ ..] = args else {
             return None;
         };
         if separator != "--" || command.is_empty() {
             return None;
         }
-        let status = number(status)?;
-        // SAFETY: reads a flag and sets one: the step's own processes must not inherit the descriptor.
-        if unsafe { libc::fcntl(status, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
-            return None;
-        }
+        let status = descriptor(status)?;
         Some(Self {
             grace: Duration::from_millis(number(grace)?),
-            // SAFETY: the reaper opened it for this process, and no other code here uses its number.
-            status: unsafe { std::fs::File::from_raw_fd(status) },
+            status: status.into(),
+            exports: if exports.is_empty() { None } else { Some(descriptor(exports)?) },
             parent: number(parent)?,
             cwd: if cwd.is_empty() { None } else { Some(CString::new(cwd.as_bytes()).ok()?) },
             privileges: Privileges::decoded(privileges.to_str()?)?,
             argv: c_strings(command).ok()?,
         })
     }
+}
+
+/// A descriptor that the reaper opened for this process. The step's own processes do not inherit it.
+fn descriptor(word: &OsStr) -> Option<OwnedFd> {
+    let descriptor = number(word)?;
+    // SAFETY: sets a flag.
+    if unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
+        return None;
+    }
+    // SAFETY: it is open, and no other code here uses its number.
+    Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
 fn number<N: std::str::FromStr>(word: &OsStr) -> Option<N> {
@@ -89,11 +101,13 @@ fn run(mut step: Step, stays: bool) -> io::Result<()> {
         mask: SignalSet::NONE,
         ignored: SignalSet::NONE,
         closed: &[],
+        exports: step.exports.as_ref().map(AsRawFd::as_raw_fd),
         variables: &[],
         privileges: &step.privileges,
         takes_sockets: false,
     });
     release_output();
+    drop(step.exports.take());
     let errno = |error: &io::Error| error.raw_os_error().unwrap_or(libc::EIO);
     let report = match launched {
         Ok(Ok(main)) => {

@@ -86,6 +86,7 @@ pub(crate) fn supervise(
         mask: inherited.blocked,
         ignored: inherited.ignored,
         closed: &inherited.closed,
+        exports: None,
         variables: &options.variables,
         privileges: &options.privileges,
         takes_sockets: true,

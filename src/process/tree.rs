@@ -9,6 +9,7 @@ use std::{
 
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
+    sys::stat::{Mode, fchmod},
     unistd::pipe2,
 };
 use tokio::{
@@ -26,7 +27,7 @@ use super::{
     spawn::{Child, Output, ParentDeath, named},
     stub_report::{MainState, REPORT_BYTES, StubReport},
 };
-use crate::deadline::Deadline;
+use crate::{config::exported::MOST_BYTES, deadline::Deadline};
 
 /// The number of lines handled before other tasks run, so that endless output does not delay signals, time-outs and
 /// the lock's heartbeat.
@@ -43,6 +44,8 @@ pub(crate) struct Tree {
     processes: Processes,
     out: Lines,
     err: Lines,
+    /// The variables that the program exports, as text.
+    exports: Lines,
     /// Written once, by the reaper.
     report: ReportReceiver,
     /// The number of bytes that may still be read after the end.
@@ -69,14 +72,21 @@ impl Processes {
         let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|error| named("cannot create a pipe", &error.into()));
         let (out, child_out) = pipe()?;
         let (err, child_err) = pipe()?;
-        for end in [&out, &err] {
+        let (exports, child_exports) = if child.exports { Some(pipe()?) } else { None }.unzip();
+        for end in [Some(&out), Some(&err), exports.as_ref()].into_iter().flatten() {
             fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
+        if let Some(end) = &child_exports {
+            // Another user may open it as /dev/fd/3.
+            fchmod(end, Mode::from_bits_truncate(0o622))?;
+        }
         let (out, err) = (Lines::of(out)?, Lines::of(err)?);
-        let output = Output::Pipes { input, out: &child_out, err: &child_err };
+        let exports = exports.map(Lines::of).transpose()?.unwrap_or_default();
+        let output =
+            Output::Pipes { input, exports: child_exports.as_ref(), out: &child_out, err: &child_err };
         let (stub, report, _status) = self.start_tree(child, output, death)?;
         let (grace, processes) = (child.grace, self.clone());
-        Ok(Tree { stub, grace, processes, out, err, report, left_in_pipes: MOST_LEFT_IN_PIPES })
+        Ok(Tree { stub, grace, processes, out, err, exports, report, left_in_pipes: MOST_LEFT_IN_PIPES })
     }
 
     /// Starts a background program with this process's own output. Returns once it runs ([`ExitReason::Started`]), or
@@ -150,7 +160,7 @@ impl Tree {
             yield_now().await;
         };
         let out_of_memory = self.processes.ran_out_of_memory();
-        Finished::new(report, cut, last, out_of_memory)
+        Finished::new(report, cut, last, self.exports.take_rest(), out_of_memory)
     }
 
     /// Returns when a line is available, or the report once the tree has ended and all lines were returned. Cancel
@@ -158,35 +168,35 @@ impl Tree {
     async fn read(&mut self) -> Option<StubReport> {
         while !self.out.has_line() && !self.err.has_line() {
             let ended = *self.report.borrow();
-            match ended {
-                Some(report) if !self.out.is_open() && !self.err.is_open() => return Some(report),
+            if let Some(report) = ended {
                 // One stream after the other; standard error last, because it usually contains the cause.
-                Some(_) if self.out.is_open() => self.read_rest_of(Stream::Out),
-                Some(_) => self.read_rest_of(Stream::Err),
-                None => {
-                    tokio::select! {
-                        () = self.out.ready() => {}
-                        () = self.err.ready() => {}
-                        ended = self.report.wait_for(Option::is_some) => if ended.is_err() {
-                            // The reaper is gone.
-                            return Some(StubReport::of(MainState::Signalled(libc::SIGKILL)));
-                        },
-                    }
-                    // This order ensures that output written before a line of standard error is read with it.
-                    self.err.read(true);
-                    self.out.read(true);
+                let mut streams = [&mut self.exports, &mut self.out, &mut self.err].into_iter();
+                let Some(stream) = streams.find(|stream| stream.is_open()) else { return Some(report) };
+                self.left_in_pipes = self.left_in_pipes.saturating_sub(stream.read(false));
+                if self.left_in_pipes == 0 {
+                    stream.close();
                 }
+                continue;
+            }
+            tokio::select! {
+                () = self.out.ready() => {}
+                () = self.err.ready() => {}
+                () = self.exports.ready() => {}
+                ended = self.report.wait_for(Option::is_some) => if ended.is_err() {
+                    // The reaper is gone.
+                    return Some(StubReport::of(MainState::Signalled(libc::SIGKILL)));
+                },
+            }
+            // This order ensures that output written before a line of standard error is read with it.
+            self.err.read(true);
+            self.out.read(true);
+            if self.exports.read(true) > 0 {
+                self.exports.cut(MOST_BYTES + 1);
+                // Other tasks run before more is read.
+                return None;
             }
         }
         None
-    }
-
-    fn read_rest_of(&mut self, stream: Stream) {
-        let lines = if stream == Stream::Out { &mut self.out } else { &mut self.err };
-        self.left_in_pipes = self.left_in_pipes.saturating_sub(lines.read(false));
-        if self.left_in_pipes == 0 {
-            lines.close();
-        }
     }
 
     /// Returns lines of standard output first. Both streams are read again only when neither has a line left, so that

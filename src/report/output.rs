@@ -96,6 +96,12 @@ impl Output {
         settings.has_mask = true;
     }
 
+    /// Also masks these secrets from now on.
+    pub(crate) fn mask_too(&self, secrets: impl Iterator<Item = String>) {
+        let mut settings = self.settings_with_mask();
+        settings.mask = settings.mask.with(secrets);
+    }
+
     /// Declares lines to be JSON from now on.
     pub(crate) fn set_json(&self, json: bool) {
         self.settings().json = json;

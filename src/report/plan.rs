@@ -93,6 +93,9 @@ fn words(step: &Planned, at: usize) -> String {
     if step.step.action.is_once() {
         words.push_str("; once per release");
     }
+    if step.step.action.exports() {
+        words.push_str("; exports variables");
+    }
     if step.step.on_failure == OnFailure::Warn {
         words.push_str("; a failure only warns");
     }

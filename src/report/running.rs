@@ -5,6 +5,7 @@ use crate::cli::{Command, Tenant};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Running {
     Run,
+    /// `init` or `exec`.
     Init,
     Plan,
     Check,
@@ -70,7 +71,7 @@ impl From<&Command> for Running {
     fn from(command: &Command) -> Self {
         match command {
             Command::Run(_) => Running::Run,
-            Command::Init(_) => Running::Init,
+            Command::Init(_) | Command::Exec(_) => Running::Init,
             Command::Plan { .. } => Running::Plan,
             Command::InitConfig { .. } => Running::InitConfig,
             Command::Detect { .. } => Running::Detect,

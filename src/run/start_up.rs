@@ -88,7 +88,7 @@ pub(super) fn start_up(
         if result.is_ok() {
             result = quarantine_list::variables(&context.config.gate, &state.bypasses.quarantined())
                 .await
-                .map(|list| variables = list)
+                .map(|list| variables = [state.exports.visible(|_| true), list].concat())
                 .map_err(engine::Blocked::from);
         }
         let took = started.elapsed();

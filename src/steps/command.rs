@@ -5,7 +5,11 @@ use std::{collections::VecDeque, io, time::Duration};
 
 use super::stop::Stop;
 use crate::{
-    config,
+    actions::run_state::RunState,
+    config::{
+        self,
+        exported::{self, Variable},
+    },
     deadline::Deadline,
     failure::Failure,
     outcome::{FailureDetails, event::Event},
@@ -18,10 +22,11 @@ use crate::{
 pub(crate) async fn run(
     step: usize,
     command: &config::Command,
-    processes: &Processes,
+    state: &RunState,
     shutdown: &mut Stop,
     on_event: &dyn Fn(Event),
 ) -> Result<String, FailureDetails> {
+    let processes = &state.context.processes;
     if command.background {
         return start_background(command, processes, shutdown).await;
     }
@@ -34,8 +39,19 @@ pub(crate) async fn run(
         let allowed = total.map_or(command.timeout, |total| command.timeout.min(total.left()));
         let attempted = Attempt { step, command, allowed, on_event }.run(processes, shutdown).await;
         let Failed { failure, repeatable, last } = match attempted {
-            Ok(code) if attempt == 1 => return Ok(exited(code)),
-            Ok(code) => return Ok(format!("{}, at attempt {attempt}", exited(code))),
+            Ok((code, variables)) => {
+                let names: Vec<String> = variables.iter().map(|(name, _)| format!("`{name}`")).collect();
+                let mut summary = exited(code);
+                if attempt > 1 {
+                    summary += &format!(", at attempt {attempt}");
+                }
+                if command.exports {
+                    let names = if names.is_empty() { "nothing".into() } else { names.join(", ") };
+                    summary += &format!("; exported {names}");
+                    state.exports.add(step, variables);
+                }
+                return Ok(summary);
+            }
             Err(failed) => failed,
         };
         let failure = match failure {
@@ -99,8 +115,8 @@ struct Failed {
 }
 
 impl Attempt<'_> {
-    /// Runs the program until its process tree is gone.
-    async fn run(&self, processes: &Processes, shutdown: &mut Stop) -> Result<i32, Failed> {
+    /// Runs the program until its process tree is gone. Returns its exit code and the variables that it exports.
+    async fn run(&self, processes: &Processes, shutdown: &mut Stop) -> Result<(i32, Vec<Variable>), Failed> {
         let Self { step, command, allowed, on_event } = *self;
         let program = program(command);
         let deadline = Deadline::after(allowed);
@@ -124,11 +140,11 @@ impl Attempt<'_> {
             on_event(Event::Warning { step, text });
         }
         let repeatable = finished.may_be_repeated();
-        finished.accepted(program, &command.accept, allowed).map_err(|failure| Failed {
-            failure,
-            repeatable,
-            last: finished.last,
-        })
+        let invalid = |why| Failure::ExportsInvalid { program: program.into(), why };
+        let accepted = finished.accepted(program, &command.accept, allowed);
+        let result =
+            accepted.and_then(|code| Ok((code, exported::parse(&finished.exported).map_err(invalid)?)));
+        result.map_err(|failure| Failed { failure, repeatable, last: finished.last })
     }
 }
 
@@ -142,6 +158,7 @@ fn child(command: &config::Command) -> Child {
         env: command.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
         cwd: command.cwd.clone(),
         privileges: command.privileges.clone(),
+        exports: command.exports,
         grace: command.grace,
     }
 }

@@ -45,8 +45,7 @@ async fn run_now(
     if let Action::Command(command) = action {
         let Context { step, state, stop, on_event, .. } = context;
         let command = if command.once { &once::named(command, &state.context.run) } else { command };
-        let processes = &state.context.processes;
-        return state.lock.fenced(command::run(*step, command, processes, stop, on_event)).await;
+        return state.lock.fenced(command::run(*step, command, state, stop, on_event)).await;
     }
     let context = &*context;
     // All other actions may end at any point: SQL is rolled back with its connection.

@@ -118,6 +118,26 @@ fn the_server_process_equals_a_directly_executed_one() {
     assert!(after_steps.ends_with(&direct), "{after_steps}\n--- is not\n{direct}");
 }
 
+#[test]
+fn an_exec_session_gets_the_variables_that_a_step_exported() {
+    let step = "[[step]]\nname = \"vault\"\ncommand = { run = [\"/busybox\", \"sh\", \"-c\", '''echo \"TOKEN = 'exported'\" >&3'''], exports = true }\n";
+    let server =
+        "command = [\"/busybox\", \"sh\", \"-c\", \"echo server is up; exec /busybox sleep 1000\"]\n";
+    for mode in ["exec", "supervise"] {
+        let image = Image::bare(&format!("{step}[server]\nmode = \"{mode}\"\n{server}"));
+        let name = format!("{}-exec", image.short());
+        let running = Running::start(podman_run(&image, &["--name", &name], &["run"]), false);
+        running.wait_for_line("server is up");
+        podman(&["exec", &name, "/busybox", "env"]).exits(0).prints_not("TOKEN");
+        let session = ["/portcullis", "exec", "--", "/busybox", "env"];
+        podman(&[&["exec", &name][..], &session].concat()).exits(0).prints("TOKEN=exported");
+        let other = podman(&[&["exec", "--user=1:1", &name][..], &session].concat());
+        other.exits(74).prints("it belongs to user 48211");
+        podman(&["kill", "--signal", "KILL", &name]).exits(0);
+        running.wait();
+    }
+}
+
 /// A container with a terminal, as with `-it`; the test holds the other end.
 fn session(image: &Image, arguments: &[&str]) -> Session {
     Session::start(podman_run(image, &["--interactive", "--tty"], arguments))

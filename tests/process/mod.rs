@@ -1,5 +1,6 @@
 //! PID 1 and its descendants; each test runs in a new PID namespace.
 
+mod exports;
 mod fairness;
 mod filters;
 mod gunicorn;

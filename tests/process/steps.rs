@@ -47,7 +47,7 @@ fn a_process_tree_ends_with_its_killed_stub_and_its_sibling_continues() {
 #[test]
 fn a_term_before_the_stubs_first_instruction_ends_the_step() {
     let pending = "sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGTERM)); kill TERM => $$; exec @ARGV";
-    let stub = "\"$PORTCULLIS\" __step 200 3 $$ '' ::0 -- sleep 1000 3>/dev/null";
+    let stub = "\"$PORTCULLIS\" __step 200 3 $$ '' ::0 '' -- sleep 1000 3>/dev/null";
     let around =
         format!("perl -MPOSIX=:signal_h -e '{pending}' {stub}; echo code $?; pgrep -c -x sleep; exit 0");
     let ran = script(&around).assert().code(0);

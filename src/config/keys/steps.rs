@@ -117,6 +117,8 @@ const COMMAND: Section = Section::new(
         key!(accept: OneOrMany(&Number(0, 255)), = "0", "Exit codes that count as success."),
         key!(grace: DurationOrZero, = "8s", "The time between TERM and KILL."),
         ONCE,
+        key!(exports: Boolean, = "false",
+            "The program may write variables [for the following steps and the server](#exported-variables) to its descriptor 3."),
         key!(background: Boolean, = "false",
             "The program keeps running next to the server, as a proxy does; the step succeeds when the program runs. Only with `mode = \"supervise\"`, and not with `once_per_release`."),
     ],

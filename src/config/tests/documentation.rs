@@ -249,6 +249,9 @@ command = { run = ["collect"], env = { A = "b", C = { env = "DB_PASSWORD" } }, c
 [[step]]
 name = "proxy"
 command = { run = ["proxy"], background = true }
+[[step]]
+name = "vault"
+command = { run = ["vault"], exports = true }
 "#;
 
 /// Replaces the keys of SQL files by those of a framework.

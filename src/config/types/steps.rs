@@ -67,6 +67,11 @@ pub(crate) enum Action {
 }
 
 impl Action {
+    /// Whether the step exports variables.
+    pub(crate) fn exports(&self) -> bool {
+        matches!(self, Action::Command(Command { exports: true, .. }))
+    }
+
     /// `wait.tcp`, `migrate.shared`, `verify`, ...
     pub(crate) fn kind(&self) -> &'static str {
         match self {
@@ -194,6 +199,8 @@ pub(crate) struct Command {
     pub(crate) background: bool,
     /// Runs once per release, under the lock.
     pub(crate) once: bool,
+    /// The program writes variables for the following steps and the server to its descriptor 3.
+    pub(crate) exports: bool,
     /// The time between TERM and KILL.
     pub(crate) grace: Duration,
 }

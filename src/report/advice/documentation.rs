@@ -94,6 +94,10 @@ fn examples() -> Vec<Failure> {
             program: "python".into(),
             why: "the limit on processes is reached".into(),
         },
+        Failure::ExportsInvalid {
+            program: "vault-env".into(),
+            why: "line 2, column 8: the value of `PORT` is not a text".into(),
+        },
         Failure::SqlFailed { why: sql("42601", "syntax error at or near \"CREAT\"") },
         Failure::TimedOut { what: "the step `static files`".into(), after: minutes(10) },
         Failure::Database {
@@ -108,6 +112,9 @@ fn examples() -> Vec<Failure> {
         Failure::ServerNotExecutable {
             program: "/app/server".into(),
             source: io::ErrorKind::PermissionDenied.into(),
+        },
+        Failure::EnvironmentUnknown {
+            why: "permission denied: the server is process 1, and it belongs to user 1000".into(),
         },
         Failure::Interrupted { signal: 15, doing: "in step 3 of 7".into() },
         Failure::Internal { what: "a panic".into() },

@@ -197,6 +197,9 @@ fn fallback(steps: &mut Steps, failure: &Failure) {
         Failure::CommandNotSpawned { .. } => steps.add_step(
             "give the container the missing resource: a higher limit on processes or open files, memory, or its /dev",
         ),
+        Failure::ExportsInvalid { .. } => steps.add_step(
+            "let the program write `NAME = \"value\"` lines to descriptor 3, with names that no parallel step exports",
+        ),
         Failure::SqlFailed { .. } => steps.add_step("correct the step's SQL"),
         Failure::TimedOut { .. } => steps.add_step("check why it hangs, or raise `timeout`"),
         Failure::Database { .. } => steps.add_step(format!("read the database's message, then {again}")),
@@ -209,6 +212,9 @@ fn fallback(steps: &mut Steps, failure: &Failure) {
         Failure::ServerNotExecutable { .. } => {
             steps.add_step("make the file executable, for this machine's architecture");
         }
+        Failure::EnvironmentUnknown { .. } => steps.add_step(
+            "run it in the server's container as the server's user, once the server runs; `--pid` names another process",
+        ),
         Failure::Internal { .. } => steps.add_step("report this bug with the lines above"),
         Failure::Provisioning { .. }
         | Failure::Deleting { .. }

@@ -65,6 +65,11 @@ impl Mask {
         Self::of(known::secrets(env, config))
     }
 
+    /// Masks these secrets too.
+    pub(crate) fn with(&self, secrets: impl Iterator<Item = String>) -> Self {
+        Self::of(self.0.secrets.iter().cloned().chain(secrets).collect())
+    }
+
     fn of(secrets: Vec<String>) -> Self {
         Self(Arc::new(Inner { secrets, tables: OnceLock::new() }))
     }
