@@ -8,7 +8,7 @@ use crate::{
         doctor::{DoctorInput, Loaded},
         run_state::RunState,
     },
-    cli::{Cli, Command, Format},
+    cli::{self, Cli, Command, Format},
     commands,
     config::{self, Config, Overrides, environment::Environment},
     failure::Failure,
@@ -23,7 +23,7 @@ use crate::{
         style,
     },
     run::{self, Globals},
-    runtime,
+    runtime, watch,
 };
 
 /// Runs every subcommand except for `init`, which has run already.
@@ -102,6 +102,11 @@ pub(crate) fn dispatch(
         Command::Plan { output } => {
             let plan = process::interruptible(inherited, || commands::plan::run(&path, &given, env));
             CommandOutput::of(plan, output.format(), output_colour)
+        }
+        Command::Verify(arguments @ cli::Verify { every: Some(every), .. }) => {
+            let ended =
+                configured().and_then(|config| watch::watch(config, arguments, *every, inherited, out));
+            ended.map_or_else(|failure| CommandOutput::bad(failure.into()), |()| CommandOutput::code(0))
         }
         Command::Verify(arguments) => {
             let cli_progress = CliProgress::new("verify", out, colour);

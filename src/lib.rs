@@ -16,6 +16,7 @@ mod plan;
 mod dispatch;
 mod run;
 mod runtime;
+mod watch;
 
 mod notify;
 mod quarantine_list;

@@ -47,10 +47,16 @@ pub(crate) async fn not_created(context: &RunContext, outcome: &TenantOutcome, o
         return;
     };
     let facts = out.masked(&tenants::notification(&context.run, tenant, failure).to_string());
-    if let Err(NotifyError::Failed(why)) =
-        run_command(notify, facts, &context.processes, std::future::pending()).await
-    {
+    if let Err(why) = send(notify, facts, &context.processes).await {
         out.print_line(&format!("[notify] command: {why}"));
+    }
+}
+
+/// Sends other facts. A signal does not end the command: the caller drops it.
+pub(crate) async fn send(notify: &Notify, facts: String, processes: &Processes) -> Result<(), String> {
+    match run_command(notify, facts, processes, std::future::pending()).await {
+        Err(NotifyError::Failed(why)) => Err(why),
+        Ok(()) | Err(NotifyError::Signal(_)) => Ok(()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The endpoint for probes, people and Prometheus during the start-up.
+//! The endpoint for probes, people and Prometheus, during the start-up and during a watch.
 //!
 //! It has its own thread and runtime, so that it responds while a migration computes and while the terminal is
 //! blocked. Closing it frees the port at once: connections are reset instead of left in TIME_WAIT, so that a server
@@ -11,7 +11,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     os::fd::AsRawFd,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -37,6 +37,7 @@ use crate::{
         Output, Shared, json, page, prometheus,
         startup_status::{Phase, StartupStatus},
         terminal_filter,
+        watch::WatchPage,
     },
     retry::{Pauses, Retry},
 };
@@ -60,17 +61,12 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn open(
-        address: SocketAddr,
-        status: Shared,
-        output: Output,
-        hides_details: bool,
-    ) -> io::Result<Self> {
+    pub(crate) fn open(address: SocketAddr, output: Output, pages: Box<Pages>) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
-        let source = Arc::new(Source { status, output, hides_details });
+        let source = Arc::new(Source { output, pages });
         let thread = thread::Builder::new().name("status".into()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -93,9 +89,63 @@ impl Endpoint {
 
 /// The source of the responses.
 struct Source {
-    status: Shared,
     output: Output,
-    hides_details: bool,
+    pages: Box<Pages>,
+}
+
+/// The answer to a path.
+pub(crate) type Pages = dyn Fn(&str) -> Answer + Send + Sync;
+
+pub(crate) struct Answer {
+    status: StatusCode,
+    kind: &'static str,
+    text: String,
+    phase: &'static str,
+}
+
+/// The pages of a start-up.
+pub(crate) fn startup_pages(status: Shared, hides_details: bool) -> Box<Pages> {
+    Box::new(move |path| {
+        let (startup, elapsed) = status.now();
+        let unready = match startup.phase {
+            Phase::Ready => StatusCode::OK,
+            Phase::Starting | Phase::Stopping | Phase::Blocked => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let json = || startup_json(&startup, elapsed, hides_details);
+        let (status, kind, text) = match path {
+            "/livez" => (StatusCode::OK, JSON, json()),
+            "/readyz" | "/startupz" => (unready, JSON, json()),
+            "/metrics" if hides_details => (StatusCode::NOT_FOUND, METRICS, String::new()),
+            "/metrics" => (StatusCode::OK, METRICS, prometheus::text(&startup, elapsed, None)),
+            // Also for the server's paths: a browser that is too early gets the reason.
+            _ => (unready, HTML, page::html(&startup, elapsed, hides_details)),
+        };
+        Answer { status, kind, text, phase: startup.phase.word() }
+    })
+}
+
+/// The pages of a watch. It is ready after its first round, whatever the round found.
+pub(crate) fn watch_pages(page: &Arc<Mutex<WatchPage>>, hides_details: bool) -> Box<Pages> {
+    let page = Arc::clone(page);
+    Box::new(move |path| {
+        let page = page.lock().unwrap_or_else(PoisonError::into_inner);
+        let json = if hides_details || page.json.is_empty() { "{}".into() } else { page.json.clone() };
+        let (status, kind, text) = match path {
+            "/metrics" if hides_details => (StatusCode::NOT_FOUND, METRICS, String::new()),
+            "/metrics" => (StatusCode::OK, METRICS, page.metrics.clone()),
+            path if path != "/livez" && page.json.is_empty() => (StatusCode::SERVICE_UNAVAILABLE, JSON, json),
+            _ => (StatusCode::OK, JSON, json),
+        };
+        Answer { status, kind, text, phase: "watch" }
+    })
+}
+
+fn startup_json(startup: &StartupStatus, elapsed: Duration, hides_details: bool) -> String {
+    let mut status = json::status(startup, elapsed);
+    if hides_details && let Some(fields) = status.as_object_mut() {
+        fields.retain(|name, _| ["status", "elapsed_seconds"].contains(&&**name));
+    }
+    status.to_string()
 }
 
 async fn accept(listener: TcpListener, source: Arc<Source>) {
@@ -181,24 +231,12 @@ const BPF_RETURN: u16 = 0x06;
 
 impl Source {
     fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let (startup, elapsed) = self.status.now();
-        let unready = match startup.phase {
-            Phase::Ready => StatusCode::OK,
-            Phase::Starting | Phase::Stopping | Phase::Blocked => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        let (status, kind, text) = match request.uri().path() {
-            "/livez" => (StatusCode::OK, JSON, self.json(&startup, elapsed)),
-            "/readyz" | "/startupz" => (unready, JSON, self.json(&startup, elapsed)),
-            "/metrics" if self.hides_details => (StatusCode::NOT_FOUND, METRICS, String::new()),
-            "/metrics" => (StatusCode::OK, METRICS, prometheus::text(&startup, elapsed, None)),
-            // Also for the server's paths: a browser that is too early gets the reason.
-            _ => (unready, HTML, page::html(&startup, elapsed, self.hides_details)),
-        };
+        let Answer { status, kind, text, phase } = (self.pages)(request.uri().path());
         let response = Response::builder()
             .status(status)
             .header("content-type", kind)
             .header("cache-control", "no-store")
-            .header("x-portcullis", startup.phase.word());
+            .header("x-portcullis", phase);
         let response = if status == StatusCode::SERVICE_UNAVAILABLE {
             response.header("retry-after", "2")
         } else {
@@ -206,16 +244,6 @@ impl Source {
         };
         // The headers are constants and valid.
         response.body(Full::from(self.shown(&text, kind == JSON))).unwrap_or_default()
-    }
-
-    fn json(&self, startup: &StartupStatus, elapsed: Duration) -> String {
-        let mut status = json::status(startup, elapsed);
-        if self.hides_details
-            && let Some(fields) = status.as_object_mut()
-        {
-            fields.retain(|name, _| ["status", "elapsed_seconds"].contains(&&**name));
-        }
-        status.to_string() + "\n"
     }
 
     fn shown(&self, text: &str, json: bool) -> String {

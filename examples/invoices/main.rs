@@ -6,6 +6,7 @@
 
 mod database;
 mod page;
+mod quarantine;
 mod server;
 
 use std::{env, error::Error, fs, net::Ipv4Addr, path::Path, process::ExitCode};
@@ -43,13 +44,14 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         Some(variable("DATABASE_PASSWORD_FILE", "")).filter(|file| !file.is_empty()).map(Into::into);
     let database = database::Database::parse(&variable("DATABASE_URL", "sqlite://var"), password)?;
     let static_root = variable("STATIC_ROOT", "var/static").into();
+    let quarantine = quarantine::Quarantine::of_environment();
     let port: u16 = variable("PORT", "8000").parse().map_err(|_| "PORT is not a port number")?;
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
         .await
         .map_err(|error| format!("cannot listen on port {port}: {error}"))?;
     println!("invoices: listening on http://127.0.0.1:{port}/demo/finance/invoices/");
     tokio::select! {
-        () = server::serve(listener, server::Site { database, static_root }) => {}
+        () = server::serve(listener, server::Site { database, static_root, quarantine }) => {}
         _ = term.recv() => {}
         _ = interrupt.recv() => {}
     }

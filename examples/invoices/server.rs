@@ -13,13 +13,14 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use crate::{database::Database, page};
+use crate::{database::Database, page, quarantine::Quarantine};
 
 /// The state of the server.
 pub struct Site {
     pub database: Database,
     /// The folder into which `collectstatic` wrote the style sheet.
     pub static_root: PathBuf,
+    pub quarantine: Quarantine,
 }
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -51,6 +52,10 @@ impl Site {
         let path = request.uri().path();
         match path.split('/').skip(1).collect::<Vec<_>>()[..] {
             ["static", "invoices.css"] => self.style_sheet(),
+            [tenant, "finance", "invoices", ""] if self.quarantine.has(tenant) => {
+                let page = page::problem("This account is being maintained", tenant);
+                respond(StatusCode::SERVICE_UNAVAILABLE, HTML, page)
+            }
             [tenant, "finance", "invoices", ""] if !tenant.is_empty() => self.invoices(tenant).await,
             _ => respond(StatusCode::NOT_FOUND, HTML, page::problem("Not found", path)),
         }

@@ -226,6 +226,7 @@ Examples:
   portcullis verify
   portcullis verify demo acme
   portcullis verify --app finance                    only this Django app
+  portcullis verify --every 5m                       as a sidecar
   portcullis verify --format junit > verify.xml")]
     Verify(Verify),
     /// Apply pending migrations

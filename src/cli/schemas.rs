@@ -1,10 +1,11 @@
 //! The arguments of the commands that verify, migrate and repair schemas.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args};
 
 use super::format::{Format, TextOrJson};
+use crate::words::read_duration;
 
 /// The tenants of a command; none means all.
 #[derive(Debug, Args)]
@@ -42,9 +43,25 @@ pub(crate) struct Verify {
     /// List every tenant of every group of findings
     #[arg(long)]
     pub(crate) all: bool,
+    /// Repeat it at this interval until TERM, report each change once, and renew `quarantine_file`
+    #[arg(long, value_name = "TIME", value_parser = interval,
+        conflicts_with_all = ["tenants", "former", "app", "manifest", "quiet", "all"])]
+    pub(crate) every: Option<Duration>,
     /// The format of the output; junit reports each schema as a test case
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+}
+
+/// The shortest interval: each round inspects every schema.
+const SHORTEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_hours(24);
+
+fn interval(text: &str) -> Result<Duration, &'static str> {
+    let duration = read_duration(text).ok_or("expected a number and a unit, as in 30s or 5m")?;
+    if duration < SHORTEST {
+        return Err("each round inspects every schema: at least 2s");
+    }
+    if duration > LONGEST { Err("at most 24h") } else { Ok(duration) }
 }
 
 #[derive(Debug, Args)]

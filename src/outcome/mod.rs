@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 pub(crate) mod event;
 pub(crate) mod repair;
 pub(crate) mod structure;
+pub(crate) mod watch;
 pub(crate) mod wording;
 
 pub(crate) use self::{

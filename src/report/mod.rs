@@ -37,6 +37,7 @@ pub(crate) mod termination;
 mod test_suite;
 mod text;
 pub(crate) mod trace;
+pub(crate) mod watch;
 
 use std::{
     cell::{Cell, RefCell},

@@ -123,17 +123,17 @@ fn steps(text: &mut String, status: &StartupStatus, elapsed: Duration) {
     }
 }
 
-fn family(text: &mut String, name: &str, kind: &str, help: &str) {
+pub(super) fn family(text: &mut String, name: &str, kind: &str, help: &str) {
     let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
 }
 
-fn line(text: &mut String, name: &str, labels: &str, value: f64) {
+pub(super) fn line(text: &mut String, name: &str, labels: &str, value: f64) {
     let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
     let _ = writeln!(text, "{name}{labels} {value}");
 }
 
 /// Escapes the value of a label.
-fn label(value: &str) -> String {
+pub(super) fn label(value: &str) -> String {
     terminal_filter::escaped(value).replace('\\', "\\\\").replace('"', "\\\"")
 }
 
@@ -142,6 +142,6 @@ fn flag(set: bool) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "2^52 tenants are not possible")]
-fn float(number: usize) -> f64 {
+pub(super) fn float(number: usize) -> f64 {
     number as f64
 }

@@ -19,7 +19,7 @@ use crate::{
     quarantine_list,
     report::{Output, Report, output::ORPHANS_LOST, startup_status::StartupStatus},
     runtime,
-    status::Endpoint,
+    status::{Endpoint, startup_pages},
 };
 
 /// Runs the plan. Returns 0 and the server's variables if the server may start, else the exit code after the report of
@@ -33,8 +33,8 @@ pub(super) fn start_up(
     report: &Report,
 ) -> Result<(u8, Vec<(String, String)>), Failure> {
     let endpoint = config.status.listen.and_then(|address| {
-        let opened =
-            Endpoint::open(address, report.status(), report.output().clone(), config.status.hides_details);
+        let pages = startup_pages(report.status(), config.status.hides_details);
+        let opened = Endpoint::open(address, report.output().clone(), pages);
         // A port that is in use must not block the start.
         let warn =
             |error| report.emit(&Event::Remark { text: format!("cannot listen at {address}: {error}") });

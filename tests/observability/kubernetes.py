@@ -39,7 +39,9 @@ def checked(manifest):
     except kubernetes_validate.ValidationError as error:
         yield f"{name}: {'/'.join(map(str, error.path))}: {error.message}"
         return
-    pod = manifest["spec"] if manifest["kind"] == "Pod" else manifest.get("spec", {}).get("template", {}).get("spec")
+    spec = manifest.get("spec", {})
+    spec = spec.get("jobTemplate", {}).get("spec", spec)
+    pod = spec if manifest["kind"] == "Pod" else spec.get("template", {}).get("spec")
     for what in pod and [*restricted(pod), *consistent(pod)] or []:
         yield f"{name}: {what}"
     if manifest["kind"] == "Deployment":

@@ -135,12 +135,12 @@ const VAULT: (&str, &str, &str) = ("vault", EXPORTS, "echo 'A = \"exported\"' >&
 fn a_session_gets_the_environment_of_the_server() {
     for (before, rest) in [
         ("", ""),
-        ("", "[server]\nmode = \"supervise\"\n"),
-        ("$PORTCULLIS init --", ""),
+        ("", "[server]\nmode = \"supervise\"\ngrace = \"200ms\"\n"),
+        ("$PORTCULLIS init --grace 200ms --", ""),
         // Its program is older than the server, and an orphan of the server is a child of PID 1 too.
         (
             "",
-            "[[step]]\nname = \"proxy\"\ncommand = { run = [\"sleep\", \"1000\"], background = true }\n[server]\nmode = \"supervise\"\n",
+            "[[step]]\nname = \"proxy\"\ncommand = { run = [\"sleep\", \"1000\"], background = true, grace = \"200ms\" }\n[server]\nmode = \"supervise\"\ngrace = \"200ms\"\n",
         ),
     ] {
         let server = format!("(setsid sleep 1000 &); {SESSION}; echo code $?");

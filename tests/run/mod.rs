@@ -39,6 +39,7 @@ mod tenant_files;
 mod tenants;
 mod tls;
 mod waiting;
+mod watch;
 mod workers;
 
 /// Generates one test for each engine from a function that takes the engine.
