@@ -145,7 +145,8 @@ pub(crate) fn dispatch(
             let cli_progress = CliProgress::new("migrate", out, colour);
             let on_event = |event| cli_progress.on_event(event);
             let work = async |state: &RunState| {
-                cli_progress.watch(commands::migrate::run(state, arguments, &on_event)).await
+                // A plan is large.
+                cli_progress.watch(Box::pin(commands::migrate::run(state, arguments, &on_event))).await
             };
             let migrated = configured().and_then(|config| changing(inherited, config, out, &work));
             CommandOutput::of(migrated, arguments.output.format(), false)

@@ -52,6 +52,9 @@ pub(crate) enum Failure {
     Incomplete { counts: Counts },
     #[error("the registry has no tenant `{tenant}`")]
     NotRegistered { tenant: String },
+    /// The current plan is not the approved one.
+    #[error("the approved plan was not executed: {why}")]
+    PlanChanged { why: String },
     #[error("{}", migration_failed(*failed, *unmigratable))]
     MigrationFailed {
         /// Schemas in which a migration failed.
@@ -222,6 +225,7 @@ impl Failure {
         match self {
             Failure::Incomplete { .. }
             | Failure::NotRegistered { .. }
+            | Failure::PlanChanged { .. }
             | Failure::MigrationFailed { .. }
             | Failure::NotDerivable { .. }
             | Failure::ReplayFailed { .. }
@@ -277,6 +281,7 @@ impl Failure {
             Failure::WaitTimedOut { .. } => "wait-timed-out",
             Failure::Refused { .. } => "refused",
             Failure::Incomplete { .. } | Failure::NotRegistered { .. } => "incomplete",
+            Failure::PlanChanged { .. } => "plan-changed",
             Failure::MigrationFailed { .. } | Failure::NotDerivable { .. } | Failure::ReplayFailed { .. } => {
                 "migration-failed"
             }

@@ -9,6 +9,7 @@ mod django;
 mod documents;
 mod inspection;
 mod ledgers;
+mod migrate;
 mod observability;
 mod process;
 mod release;

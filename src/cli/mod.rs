@@ -234,7 +234,10 @@ Examples:
   portcullis migrate                 the shared schema, then every tenant
   portcullis migrate --shared
   portcullis migrate acme
-  portcullis migrate --dry-run       lists what is pending, changes nothing")]
+  portcullis migrate --dry-run       lists what is pending, changes nothing
+  portcullis migrate --plan          prints the SQL, its locks and a hash
+  portcullis migrate --approve plan.json
+  portcullis migrate --waves 1       only the first wave of apply.waves")]
     Migrate(Migrate),
     /// Make one tenant complete in five steps: exists, state, apply, verify, read its tables
     #[command(

@@ -81,9 +81,19 @@ pub(crate) struct Migrate {
     /// Share the tenants with other replicas that use this option
     #[arg(long)]
     pub(crate) cooperate: bool,
+    /// Only the first N waves of `apply.waves`
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..),
+        conflicts_with_all = ["shared", "tenants", "former", "dry_run"])]
+    pub(crate) waves: Option<u16>,
     /// List pending migrations and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Print the tenants, the SQL, its locks and a hash, and change nothing
+    #[arg(long, conflicts_with_all = ["dry_run", "approve"])]
+    pub(crate) plan: bool,
+    /// Migrate only if the plan is still the one with this hash, or the one in this JSON file
+    #[arg(long, value_name = "HASH|FILE", conflicts_with_all = ["dry_run", "cooperate"])]
+    pub(crate) approve: Option<String>,
     #[command(flatten)]
     pub(crate) output: TextOrJson,
 }

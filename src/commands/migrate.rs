@@ -1,7 +1,15 @@
 //! `portcullis migrate`: applies pending migrations.
 
 use crate::{
-    actions::{judge::inspect, migrate::apply, run_state::RunState},
+    actions::{
+        judge::inspect,
+        migrate::{
+            Limit,
+            apply::{Scope, migrate},
+            approval::{self, Approved},
+        },
+        run_state::RunState,
+    },
     cli,
     config::Selection,
     failure::Failure,
@@ -18,23 +26,28 @@ pub(crate) async fn run(
     let shared = arguments.shared || (!arguments.all && only.is_empty());
     let tenants =
         if all { Some(Selection::All) } else { (!only.is_empty()).then_some(Selection::Named(only)) };
+    let waves = arguments.waves.map(usize::from);
+    let scope = Scope { shared, tenants: tenants.as_ref(), waves };
     if arguments.dry_run {
         let (_, judgement) = inspect(&state.context, shared, tenants.as_ref()).await?;
         return Ok(Migrated::Pending(judgement));
     }
-    state.history.start_step("portcullis migrate");
-    let mut done = Vec::new();
-    let parts = [shared.then_some(None), tenants.as_ref().map(Some)];
-    for part in parts.into_iter().flatten() {
-        let what = if part.is_none() { "shared schema" } else { "tenants" };
-        match apply::apply(state, part, on_event).await {
-            Ok(applied) => done.push((what, applied.summary())),
-            Err(details) => {
-                state.close(Err(&details.failure)).await;
-                return Ok(Migrated::Applied { parts: done, failure: Some(details) });
-            }
-        }
+    if arguments.plan {
+        return Ok(match approval::plan(&state.context, scope, on_event).await {
+            Ok(plan) => Migrated::Planned(plan),
+            Err(details) => Migrated::Applied { parts: Vec::new(), failure: Some(details) },
+        });
     }
-    state.close(Ok(())).await;
-    Ok(Migrated::Applied { parts: done, failure: None })
+    let approved = match &arguments.approve {
+        Some(given) => Some(Approved::read(given).await?),
+        None => None,
+    };
+    state.history.start_step("portcullis migrate");
+    let mut parts = Vec::new();
+    let migrated = match &approved {
+        Some(approved) => approval::execute(state, approved, scope, &mut parts, on_event).await,
+        None => migrate(state, scope, Limit { waves, approved: None }, &mut parts, on_event).await,
+    };
+    state.close(migrated.as_ref().map(drop).map_err(|details| &details.failure)).await;
+    Ok(Migrated::Applied { parts, failure: migrated.err() })
 }

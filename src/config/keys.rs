@@ -115,6 +115,8 @@ pub(super) enum Kind {
     Texts(usize),
     /// One value or a list of such values.
     OneOrMany(&'static Kind),
+    /// A list of lists of names and percentages.
+    Waves,
     /// `"all"` or a list of names.
     AllOrNames,
     /// `"start"` or a list of names.

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use super::{
-    Apply, LedgerFiles, Migrations, OnTenantFailure, Overrides, Project, Source, Transaction,
+    Apply, LedgerFiles, Migrations, OnTenantFailure, Overrides, Project, Source, Transaction, Wave,
     capabilities::Capabilities,
     command_fields::argv,
     fields::Table,
     file_pattern::{FilePattern, IdTemplate},
     frameworks::{External, is_custom, is_sql, reads_files},
-    interpolate::Node,
+    interpolate::{Node, Value},
     keys::{Keyword, Kind, words},
     privileges::privileges,
     problem::Problem,
@@ -165,7 +165,7 @@ fn apply(mut table: Table<'_>, overrides: &Overrides) -> Apply {
     }
     let apply = Apply {
         jobs: overrides.jobs.unwrap_or(table.value("jobs")),
-        canary: table.get("canary").map_or_else(Vec::new, |Names(names)| names),
+        waves: waves(&mut table),
         cooperate: table.value::<bool>("cooperate") || overrides.cooperate,
         replay: table.value("replay"),
         on_tenant_failure: match on_failed {
@@ -180,6 +180,46 @@ fn apply(mut table: Table<'_>, overrides: &Overrides) -> Apply {
     };
     table.finish();
     apply
+}
+
+/// The canary, if any, and the configured waves.
+fn waves(table: &mut Table<'_>) -> Vec<Wave> {
+    let canary = table.get("canary").map(|Names(names)| names).filter(|names| !names.is_empty());
+    let waves: Vec<Wave> = table.value("waves");
+    let shares: Vec<u8> = waves.iter().filter_map(Wave::percent).collect();
+    let help = "for example waves = [[\"demo\"], \"10%\", \"100%\"]";
+    if !waves.is_empty() && waves.last().and_then(Wave::percent) != Some(100) {
+        table.report_at("waves", "the last wave is not `\"100%\"`", Some(help));
+    } else if !shares.is_sorted_by(|first, second| first < second) {
+        table.report_at("waves", "the percentages do not increase", Some(help));
+    }
+    canary.map(Wave::Tenants).into_iter().chain(waves).collect()
+}
+
+impl Wave {
+    fn percent(&self) -> Option<u8> {
+        match self {
+            Self::Percent(percent) => Some(*percent),
+            Self::Tenants(_) => None,
+        }
+    }
+}
+
+/// A list of tenants or a percentage.
+impl Read for Wave {
+    fn read(node: &Node, _: Kind, reading: &Reading<'_>) -> Result<Self, Problem> {
+        if let Value::List(_) = node.value {
+            return Names::read(node, Kind::Texts(1), reading).map(|Names(names)| Self::Tenants(names));
+        }
+        let percent = match &node.value {
+            Value::Text(text) => text.strip_suffix('%').and_then(|number| number.parse().ok()),
+            _ => None,
+        };
+        let percent = percent.filter(|percent| (1..=100).contains(percent));
+        percent
+            .map(Self::Percent)
+            .ok_or_else(|| values::wrong(node, "a percentage from \"1%\" to \"100%\", or a list of tenants"))
+    }
 }
 
 impl Read for FilePattern {

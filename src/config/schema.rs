@@ -111,6 +111,10 @@ fn of_kind(kind: Kind) -> Value {
                 json!({ "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": 1 });
             json!({ "type": "array", "items": words })
         }
+        Kind::Waves => {
+            let percent = json!({ "type": "string", "pattern": r"^([1-9][0-9]?|100)%$|\$\{" });
+            json!({ "type": "array", "items": { "anyOf": [texts(1), percent] } })
+        }
         Kind::OneOrMany(of) => {
             let one = of_kind(*of);
             json!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })

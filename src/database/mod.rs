@@ -19,6 +19,7 @@ pub(crate) mod restorable;
 mod segments;
 mod session;
 mod sql_lexer;
+pub(crate) mod sql_locks;
 mod sqlite;
 pub(crate) mod template;
 

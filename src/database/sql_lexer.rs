@@ -134,6 +134,16 @@ fn statements(sql: &str) -> impl Iterator<Item = usize> {
     })
 }
 
+/// The text up to the end of the last token, without the comments after it.
+pub(super) fn without_trailing_comments(sql: &str) -> &str {
+    tokens(sql).last().and_then(|token| sql.get(..token.end)).unwrap_or_default()
+}
+
+/// The tokens with the complete text of quoted ones.
+pub(super) fn words(sql: &str) -> Vec<&str> {
+    tokens(sql).filter_map(|token| sql.get(token.start..token.end)).collect()
+}
+
 fn tokens(sql: &str) -> impl Iterator<Item = Token<'_>> {
     let mut at = 0;
     std::iter::from_fn(move || {

@@ -25,9 +25,6 @@ pub(crate) enum MigrateError {
     Run(Failure),
 }
 
-/// The class of the exception with which a helper program refuses to change another database.
-pub(super) const OTHER_DATABASE: &str = "__main__.OtherDatabase";
-
 /// A schema's name on the channel.
 pub(super) fn channel_name(schema: Option<&String>) -> String {
     schema.map_or_else(|| "shared".to_owned(), |name| format!("tenant:{name}"))
@@ -138,7 +135,7 @@ impl<'a> Batch<'a> {
             Message::Applying(migration) => self.applying = Some(migration),
             Message::Applied(_) => self.applying = None,
             Message::Done(_) => self.finish_current(Ok(())),
-            Message::Failed(error) if error.class.as_deref() == Some(OTHER_DATABASE) => {
+            Message::Failed(error) if error.is_other_database() => {
                 self.other_database = Some(error.message);
             }
             Message::Failed(error) if self.current.is_some() => self.finish_current(Err(error.cause())),

@@ -10,6 +10,9 @@ use crate::cause::{Cause, Code, Kind};
 /// The first character of the line that the helper writes into the project's output before each schema.
 const SEPARATOR: char = '\u{1e}';
 
+/// The class of the exception with which a helper program refuses to change another database.
+const OTHER_DATABASE: &str = "__main__.OtherDatabase";
+
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Message {
@@ -23,7 +26,7 @@ pub(super) enum Message {
     Note(String),
     Warning(String),
     Values(NewRows),
-    /// A piece of the recording of the schema's statements.
+    /// A piece of the recording of the schema's statements, or of the SQL of pending migrations.
     Recorded(String),
 }
 
@@ -57,6 +60,11 @@ impl Error {
             code: code.and_then(Code::sqlstate),
             text: self.summary(),
         }
+    }
+
+    /// Whether the project's settings contain another database.
+    pub(super) fn is_other_database(&self) -> bool {
+        self.class.as_deref() == Some(OTHER_DATABASE)
     }
 
     /// The class and the first line of the message.

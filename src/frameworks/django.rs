@@ -33,6 +33,7 @@ const MIGRATE: &str = concat!(
     include_str!("django/recorder.py"),
     include_str!("django/migrate.py")
 );
+const PENDING_SQL: &str = concat!(include_str!("django/project.py"), include_str!("django/pending_sql.py"));
 const RECORD: &str = concat!(include_str!("django/project.py"), include_str!("django/record.py"));
 const REPLAY: &str = concat!(
     include_str!("django/project.py"),
@@ -121,6 +122,10 @@ impl External for Django {
 
     fn record(&self, project: &Project, tenant: &str) -> Option<Result<Vec<String>, Failure>> {
         Some(python(project, MIGRATE, ["record".to_owned(), format!("tenant:{tenant}")]))
+    }
+
+    fn pending_sql(&self, project: &Project, requests: String) -> Option<Result<Vec<String>, Failure>> {
+        Some(python(project, PENDING_SQL, [requests]))
     }
 
     fn replay(&self, project: &Project, replay: &Replay<'_>) -> Result<Vec<String>, Failure> {

@@ -82,6 +82,12 @@ pub(crate) trait External: fmt::Debug + Sync {
         None
     }
 
+    /// The command that prints the SQL of pending migrations and changes nothing; `requests` is a JSON list of schemas,
+    /// each with its migrations. None if the framework has none.
+    fn pending_sql(&self, _: &config::Project, _requests: String) -> Option<Result<Vec<String>, Failure>> {
+        None
+    }
+
     /// The command that runs one app's migrations again for one tenant, in one transaction.
     fn replay(&self, _: &config::Project, _: &Replay<'_>) -> Result<Vec<String>, Failure> {
         Err(self.lacks("apps, whose migrations could be replayed"))

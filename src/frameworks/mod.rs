@@ -23,6 +23,7 @@ mod mikro_orm;
 mod new_rows;
 mod node_pg_migrate;
 mod output;
+mod pending_sql;
 mod prisma;
 mod project;
 mod rails;
@@ -40,6 +41,7 @@ pub(crate) use self::{
     framework::{AppInfo, Creation, External, Framework, Replay, StopPolicy},
     migrate::{Migrating, RecordingSlot},
     output::name_a_lock,
+    pending_sql::Request,
     project::{ProgramSessions, Project, child, run_to_end},
 };
 use crate::{

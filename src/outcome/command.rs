@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
-use super::{FailureDetails, bootstrap::Bootstrapped, repair::Repaired};
+use super::{FailureDetails, bootstrap::Bootstrapped, migration_plan::MigrationPlan, repair::Repaired};
 use crate::{
     failure::Failure,
     tenants::{
@@ -70,6 +70,7 @@ pub(crate) enum Migrated {
     },
     /// The judgement of a dry run.
     Pending(Judgement),
+    Planned(MigrationPlan),
 }
 
 /// `repair`

@@ -7,6 +7,8 @@ mod details;
 pub(crate) mod detect;
 pub(crate) mod doctor;
 pub(crate) mod event;
+pub(crate) mod migration_plan;
+pub(crate) mod plan_hash;
 pub(crate) mod repair;
 pub(crate) mod structure;
 pub(crate) mod watch;

@@ -7,7 +7,7 @@ use super::{
     advice, detect, doctor, failure_box,
     failure_report::FailureReport,
     github::annotation,
-    history, judgement, junit, plan, repair,
+    history, judgement, junit, migration_plan, plan, repair,
     running::Running,
     streams::{self, Stream},
     tenants, terminal_filter,
@@ -232,6 +232,8 @@ impl Render for Migrated {
             Self::Pending(judgement) if format == Format::Json => {
                 CommandOutput::good(pretty(&judgement::json(&judgement)))
             }
+            Self::Planned(plan) if format == Format::Json => CommandOutput::good(pretty(&plan.json())),
+            Self::Planned(plan) => CommandOutput::good(migration_plan::text(&plan)),
             Self::Applied { parts, failure } if format == Format::Json => {
                 let one = |(part, summary): &(&str, String)| json!({ "part": part, "summary": summary });
                 let text = pretty(&json!({

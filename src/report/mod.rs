@@ -18,6 +18,7 @@ pub(crate) mod json;
 pub(crate) mod judgement;
 mod junit;
 pub(crate) mod mask;
+mod migration_plan;
 pub(crate) mod output;
 pub(crate) mod page;
 pub(crate) mod plan;

@@ -82,6 +82,43 @@ fn the_deployment_waits_for_the_migrate_job_and_only_verifies() {
     }
 }
 
+#[test]
+fn a_job_for_each_wave_migrates_its_tenants() {
+    let (image, base) = (Image::sample(), postgres());
+    let cluster = Cluster::new(&image, &base);
+    let shipped = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(CONFIG)).unwrap();
+    let manifest = "manifest = { file = \"/portcullis.manifest.json\" }";
+    assert!(shipped.contains(manifest), "{shipped}");
+    let config = tempfile::NamedTempFile::new().unwrap();
+    let waves = format!("{manifest}\napply = {{ waves = [\"10%\", \"50%\", \"100%\"] }}");
+    fs::write(config.path(), shipped.replace(manifest, &waves)).unwrap();
+    let sql = |text: &str| {
+        let database = cluster.database();
+        let password = format!("--env=PGPASSWORD={}", cluster.password);
+        let psql = ["psql", "--host=127.0.0.1", "--username=invoices", "--set=ON_ERROR_STOP=1", "-tAc", text];
+        let exec = [&["exec", &password, &database], &psql[..]].concat();
+        podman(&image, &exec).exits(0).stdout
+    };
+    let deployment = cluster.play_with("deployment", config.path());
+    let web = cluster.replica(0);
+    deployment.until(&web, "invoices: listening");
+    for tenant in ["acme", "demo", "globex", "initech"] {
+        deployment.podman(&["exec", &web, "/portcullis", "tenant", "create", tenant]).exits(0);
+        sql(&format!(
+            "DELETE FROM {tenant}._sqlx_migrations WHERE version = 4; \
+             ALTER TABLE {tenant}.finance_invoice DROP COLUMN paid_on"
+        ));
+    }
+    let migrated = "SELECT count(*) FROM information_schema.columns WHERE column_name = 'paid_on' \
+                    AND table_schema IN ('acme', 'demo', 'globex', 'initech')";
+    assert_eq!(sql(migrated).trim(), "0");
+    for (number, tenants) in [(1, "1"), (2, "2"), (3, "4")] {
+        let job = cluster.play_with(&format!("wave-{number}"), config.path());
+        job.until(&format!("{}-wave-{number}-migrate", cluster.name), "tenants: ");
+        assert_eq!(sql(migrated).trim(), tenants, "after wave {number}");
+    }
+}
+
 /// The number of starts that migrated the shared schema.
 fn steps_that_applied(log: &str) -> usize {
     let done = log.lines().filter(|line| line.contains("\"step_done\"") && line.contains("shared schema"));

@@ -3,7 +3,7 @@ ConfigMap that kustomize generates, a Secret, and a Job as the pod that it start
 
 POSTGRES is the address of the host name `postgres`, CONFIG the file for the ConfigMap.
 
-usage: playable.py deployment|verifying|job NAME IMAGE SECRET POSTGRES CONFIG
+usage: playable.py deployment|verifying|job|wave-NUMBER NAME IMAGE SECRET POSTGRES CONFIG
 """
 
 import pathlib
@@ -30,10 +30,11 @@ def main(what, name, image, secret, postgres, configuration):
         "metadata": {"name": f"{name}-invoices-database"},
         "data": {"password": secret},
     }
-    if what == "job":
-        job = yaml.safe_load((FOLDER / "variants/job.yaml").read_text())
+    if what == "job" or what.startswith("wave-"):
+        file, number = ("job", 1) if what == "job" else ("waves", int(what.removeprefix("wave-")))
+        job = list(yaml.safe_load_all((FOLDER / f"variants/{file}.yaml").read_text()))[number - 1]
         spec = job["spec"]["template"]["spec"]
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-job"}, "spec": spec}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-{what}"}, "spec": spec}
         manifests = [config, with_unique_names(pod, spec, name, image, postgres)]
     else:
         deployment = yaml.safe_load((BASE / "deployment.yaml").read_text())

@@ -1,30 +1,63 @@
 //! Applies pending migrations: inspects, acquires the lock if anything is pending, inspects again, applies.
 
+use std::collections::BTreeMap;
+
 use super::{
-    Applied,
+    Applied, Limit,
     plan::{self, WorkList},
-    pool,
+    pool::{self, Work},
     results::Failed,
+    waves::{self, Waves},
 };
 use crate::{
-    actions::{judge::inspect, run_state::RunState},
+    actions::{context::RunContext, judge::inspect, run_state::RunState},
     cause::Cause,
-    config::{OnTenantFailure, Scope, Selection, Source},
+    config::{self, OnTenantFailure, Selection, Source},
     database::LockMode,
     failure::Failure,
     outcome::{ActionEvent, FailureDetails, wording},
-    tenants::gate::Outcome,
+    tenants::{
+        gate::{Judgement, Outcome},
+        inspection::Inspection,
+    },
 };
+
+/// What a command migrates.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    pub(crate) shared: bool,
+    pub(crate) tenants: Option<&'a Selection>,
+    pub(crate) waves: Option<usize>,
+}
+
+/// The migrated parts, each with its summary.
+pub(crate) type Parts = Vec<(&'static str, String)>;
+
+/// Migrates the shared schema, then the tenants; `done` receives the result of each.
+pub(crate) async fn migrate(
+    state: &RunState,
+    Scope { shared, tenants, .. }: Scope<'_>,
+    limit: Limit<'_>,
+    done: &mut Parts,
+    on_event: &dyn Fn(ActionEvent),
+) -> Result<(), FailureDetails> {
+    for (what, tenants) in [("shared schema", shared.then_some(None)), ("tenants", tenants.map(Some))] {
+        if let Some(tenants) = tenants {
+            done.push((what, apply(state, tenants, limit, on_event).await?.summary()));
+        }
+    }
+    Ok(())
+}
 
 /// Applies to the shared schema or to every tenant.
 pub(crate) async fn scope(
     state: &RunState,
-    scope: Scope,
+    scope: config::Scope,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<Applied, FailureDetails> {
     match scope {
-        Scope::Shared => apply(state, None, on_event).await,
-        Scope::Tenants => apply(state, Some(&Selection::All), on_event).await,
+        config::Scope::Shared => apply(state, None, Limit::default(), on_event).await,
+        config::Scope::Tenants => apply(state, Some(&Selection::All), Limit::default(), on_event).await,
     }
 }
 
@@ -32,25 +65,30 @@ pub(crate) async fn scope(
 pub(crate) async fn apply(
     state: &RunState,
     tenants: Option<&Selection>,
+    limit: Limit<'_>,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<Applied, FailureDetails> {
     let context = &state.context;
     let settings = &context.migrations()?.apply;
-    let (_, before) = inspect(context, tenants.is_none(), tenants).await?;
+    let (found, before) = inspect(context, tenants.is_none(), tenants).await?;
     let mut applied = Applied { schemas: before.verdicts().count(), ..Applied::default() };
-    let mut list = WorkList::from(&before);
+    let (mut list, _) = work(context, &found, &before, limit.waves)?;
     // A new holder of the lock also removes what killed runs left unfinished.
     if list.pending.is_empty() && before.unfinished.is_empty() && !list.is_creating() {
         return finished(list, &applied, Failed::default()).map(|()| applied);
     }
     // Replicas share the work on all tenants; a run migrates the schemas that its command names itself.
-    let together = tenants == Some(&Selection::All) && settings.cooperate;
+    let together = tenants == Some(&Selection::All) && settings.cooperate && limit.approved.is_none();
     let mode = if together { LockMode::Shared } else { LockMode::Exclusive };
     let locked = state.acquire_as(mode, &|text| on_event(ActionEvent::Note(text))).await?;
     // Another run may have applied it since the first inspection.
     let (found, before) = inspect(context, tenants.is_none(), tenants).await?;
-    list = WorkList::from(&before);
+    let waves;
+    (list, waves) = work(context, &found, &before, limit.waves)?;
     let unproved = list.take_unproved(|tenant| state.rollback.unproved(tenant));
+    if let Some(approved) = limit.approved {
+        refuse_others(context, &list, &before, approved, tenants.is_none()).await?;
+    }
     if list.pending.is_empty() {
         let waited = locked.waited;
         drop(locked);
@@ -65,8 +103,10 @@ pub(crate) async fn apply(
     let mut failed = Failed::default();
     if list.broken.is_empty() || settings.on_tenant_failure != OnTenantFailure::Stop {
         let history = &state.history;
-        failed =
-            pool::run(context, &locked, history, (&list.pending, &found), &mut applied, on_event).await?;
+        failed = {
+            let work = Work { pending: &list.pending, found: &found, before: &before, waves };
+            pool::run(context, &locked, history, work, &mut applied, on_event).await?
+        };
         if let Source::External(_) = context.migrations()?.source
             && !applied.migrations.is_empty()
         {
@@ -84,9 +124,49 @@ pub(crate) async fn apply(
     unproved.map_or(Ok(applied), |failure| Err(failure.into()))
 }
 
-fn finished(list: WorkList, applied: &Applied, mut failed: Failed) -> Result<(), FailureDetails> {
-    if failed.schemas.is_empty() && failed.run.is_none() && list.broken.is_empty() {
+/// The pending schemas of the first waves, or of all, and these waves.
+pub(super) fn work(
+    context: &RunContext,
+    found: &Inspection,
+    judgement: &Judgement,
+    first: Option<usize>,
+) -> Result<(WorkList, Waves), Failure> {
+    let mut list = WorkList::from(judgement);
+    let waves = waves::divide(&context.migrations()?.apply.waves, found.tenants.keys().cloned().collect());
+    let waves = waves::first(waves, first)?;
+    if first.is_some() {
+        list.retain(&waves.list);
+    }
+    Ok((list, waves))
+}
+
+/// Fails unless exactly the approved migrations are pending.
+async fn refuse_others(
+    context: &RunContext,
+    list: &WorkList,
+    before: &Judgement,
+    approved: &BTreeMap<Option<String>, Vec<String>>,
+    shared: bool,
+) -> Result<(), Failure> {
+    let manifest = &context.expectation().await?.manifest;
+    let pending = |schema: &Option<String>| {
+        Some((schema.clone(), plan::pending(before.verdict(schema.as_deref())?, manifest)))
+    };
+    let pending: BTreeMap<_, _> = list.pending.iter().filter_map(pending).collect();
+    let approved = approved.iter().filter(|(schema, _)| schema.is_none() == shared);
+    if approved.eq(pending.iter()) {
         return Ok(());
+    }
+    let why = "the pending migrations changed while the plan was executed".into();
+    Err(Failure::PlanChanged { why })
+}
+
+fn finished(list: WorkList, applied: &Applied, mut failed: Failed) -> Result<(), FailureDetails> {
+    if failed.schemas.is_empty() && failed.run.is_none() && failed.wave.is_none() && list.broken.is_empty() {
+        return Ok(());
+    }
+    if let (Some(details), true, None) = (failed.wave.take(), failed.schemas.is_empty(), &failed.run) {
+        return Err(*details);
     }
     let not_started: Vec<&str> = list
         .pending

@@ -1,11 +1,13 @@
 //! Migrates schemas and summarizes the results.
 
 pub(crate) mod apply;
+pub(crate) mod approval;
 mod plan;
 mod pool;
 mod replay;
 mod results;
 pub(super) mod schema;
+mod waves;
 
 use std::collections::BTreeMap;
 
@@ -45,6 +47,15 @@ impl Applied {
             (applied, _) => format!("{applied} migrations applied to {} schemas", self.migrations.len()),
         }
     }
+}
+
+/// The limits of what a run migrates.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Limit<'a> {
+    /// Only the tenants of the first waves.
+    pub(crate) waves: Option<usize>,
+    /// Exactly these migrations of these schemas.
+    pub(crate) approved: Option<&'a BTreeMap<Option<String>, Vec<String>>>,
 }
 
 /// Why one schema was not migrated.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Applied;
+use super::{Applied, waves::Wave};
 use crate::{
     failure::{Cleanup, Failure},
     outcome::SchemaFailure,
@@ -43,6 +43,13 @@ impl From<&Judgement> for WorkList {
 }
 
 impl WorkList {
+    /// Removes the tenants that are in none of these waves.
+    pub(super) fn retain(&mut self, waves: &[Wave]) {
+        let is_included = |schema: &Option<String>| waves.iter().any(|wave| wave.contains(schema.as_ref()));
+        self.pending.retain(is_included);
+        self.broken.retain(|schema, _| is_included(schema));
+    }
+
     /// Whether only the holder of the lock can judge a tenant, because a framework's command creates it.
     pub(super) fn is_creating(&self) -> bool {
         self.broken.values().any(Verdict::is_half_created)
@@ -88,6 +95,15 @@ impl WorkList {
             }
         }
         Some(judgement)
+    }
+}
+
+/// The names of a schema's pending migrations.
+pub(super) fn pending(verdict: &Verdict, manifest: &Manifest) -> Vec<String> {
+    if verdict.is_fresh() {
+        manifest.framework.compare(&manifest.shared, &[]).pending
+    } else {
+        verdict.pending().to_vec()
     }
 }
 

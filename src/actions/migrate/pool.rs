@@ -1,4 +1,4 @@
-//! Runs the worker pool: canaries first, then the other tenants, several at a time. With other replicas, it migrates
+//! Runs the worker pool: one wave after the other, several tenants at a time. With other replicas, it migrates
 //! the tenants that no other run has locked, and inspects again until none is pending.
 
 use std::{future, time::Duration};
@@ -12,6 +12,7 @@ use super::{
     replay::{ReplayGroups, Unreplayed},
     results::{Failed, Results, SchemaResult},
     schema::{apply_files, by_framework},
+    waves::{Wave, Waves},
 };
 use crate::{
     actions::{
@@ -20,21 +21,29 @@ use crate::{
     config::{OnTenantFailure, Source},
     database::LockMode,
     failure::Failure,
-    outcome::{ActionEvent, SchemaFailure},
+    outcome::{ActionEvent, FailureDetails, SchemaFailure},
     retry::{Pauses, Retry},
-    tenants::inspection::Inspection,
+    tenants::{gate::Judgement, inspection::Inspection},
     words::count,
 };
 
 /// Before the pool inspects the tenants that other replicas have locked.
 const PAUSES: Pauses = Pauses::even(Duration::from_millis(800));
 
+/// The pending schemas, in waves.
+pub(super) struct Work<'a> {
+    pub(super) pending: &'a [Option<String>],
+    pub(super) found: &'a Inspection,
+    pub(super) before: &'a Judgement,
+    pub(super) waves: Waves,
+}
+
 /// Migrates these schemas, or as many as the failure limit allows.
 pub(super) async fn run(
     context: &RunContext,
     locked: &Locked<'_>,
     history: &RunHistory,
-    (pending, found): (&[Option<String>], &Inspection),
+    Work { pending, found, before, waves: Waves { list: waves, total } }: Work<'_>,
     applied: &mut Applied,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<Failed, Failure> {
@@ -44,25 +53,61 @@ pub(super) async fn run(
         OnTenantFailure::Stop => 1,
         OnTenantFailure::Continue { at_most } => at_most.unwrap_or(usize::MAX),
     };
-    let is_canary =
-        |tenant: &Option<String>| tenant.as_ref().is_some_and(|name| settings.canary.contains(name));
-    let (canaries, mut rest): (Vec<_>, Vec<_>) = pending.iter().cloned().partition(is_canary);
-    if locked.mode() == LockMode::Shared {
-        // Each replica starts at another tenant, so that two rarely try the same.
-        fastrand::shuffle(&mut rest);
-    }
     let results = Results::new(context, locked, history, applied, pending.len(), on_event);
     let groups = settings.replay.then(|| ReplayGroups::new(found));
     let mut pool = Pool { results, groups, last_advance: Instant::now() };
-    for (group, jobs, at_most) in [(canaries, 1, 1), (rest, settings.jobs.max(1), at_most)] {
-        if pool.results.failed.schemas.is_empty()
-            && let Err(failure) = pool.migrate_group(group, jobs, at_most).await
-        {
+    let mut left = pending.to_vec();
+    for (wave, number) in waves.into_iter().zip(1..) {
+        let mut group: Vec<_> = left.extract_if(.., |schema| wave.contains(schema.as_ref())).collect();
+        let untouched = group.is_empty() || wave.tenants.is_empty();
+        if !untouched && total > 2 {
+            let text = format!("wave {number} of {total}: {} to migrate", count(group.len(), "tenant"));
+            on_event(ActionEvent::Note(text));
+        }
+        if locked.mode() == LockMode::Shared {
+            // Each replica starts at another tenant, so that two rarely try the same.
+            fastrand::shuffle(&mut group);
+        }
+        let (jobs, at_most) = if wave.is_named { (1, 1) } else { (settings.jobs.max(1), at_most) };
+        if let Err(failure) = pool.migrate_group(group, jobs, at_most).await {
             pool.results.failed.run = Some(failure);
+        } else if pool.results.failed.schemas.is_empty() && number < total {
+            match judged(context, &wave, before, untouched).await {
+                Ok(judgement) => pool.results.failed.wave = gate(judgement, number, total),
+                Err(failure) => pool.results.failed.run = Some(failure),
+            }
+        }
+        let Failed { schemas, run, wave, .. } = &pool.results.failed;
+        if !schemas.is_empty() || run.is_some() || wave.is_some() {
             break;
         }
     }
     Ok(pool.results.failed)
+}
+
+/// The judgement of a wave. Nothing has changed in a wave without pending migrations.
+async fn judged(
+    context: &RunContext,
+    wave: &Wave,
+    before: &Judgement,
+    untouched: bool,
+) -> Result<Judgement, Failure> {
+    if untouched {
+        let verdict = |tenant: &String| Some((tenant.clone(), before.tenants.get(tenant)?.clone()));
+        return Ok(Judgement {
+            tenants: wave.tenants.iter().filter_map(verdict).collect(),
+            ..Judgement::default()
+        });
+    }
+    inspect_named(context, &wave.tenants.iter().cloned().collect::<Vec<_>>()).await
+}
+
+/// The failure of a wave that is not complete.
+fn gate(judgement: Judgement, number: usize, total: usize) -> Option<Box<FailureDetails>> {
+    let details = FailureDetails::unless_complete(judgement).err()?;
+    let done =
+        format!("wave {number} of {total} is not complete: the tenants of later waves were not migrated");
+    Some(Box::new(FailureDetails { done: Some(done), ..details }))
 }
 
 struct Pool<'a> {

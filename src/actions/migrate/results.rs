@@ -12,7 +12,7 @@ use crate::{
     },
     config::Source,
     failure::Failure,
-    outcome::{ActionEvent, SchemaFailure},
+    outcome::{ActionEvent, FailureDetails, SchemaFailure},
     tenants::recording::Difference,
 };
 
@@ -27,6 +27,8 @@ pub(super) struct Failed {
     output: Vec<(Option<String>, Vec<String>)>,
     /// A failure of the whole run, which ended the remaining work.
     pub(super) run: Option<Failure>,
+    /// The judgement of a wave that is not complete, which ended the remaining work.
+    pub(super) wave: Option<Box<FailureDetails>>,
 }
 
 /// The number of failed schemas whose last lines are shown.

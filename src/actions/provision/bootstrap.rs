@@ -7,7 +7,12 @@ use super::{
     tenant_request::TenantRequest,
 };
 use crate::{
-    actions::{judge::inspect_named, migrate::apply::apply, run_state::RunState, template},
+    actions::{
+        judge::inspect_named,
+        migrate::{Limit, apply::apply},
+        run_state::RunState,
+        template,
+    },
     config::{Bootstrap, Selection},
     failure::{Failure, chain},
     outcome::{ActionEvent, FailureDetails, SchemaFailure, bootstrap::Bootstrapped},
@@ -148,7 +153,7 @@ async fn bring_up_to_date(
             on_event(event);
         }
     };
-    apply(state, Some(&Selection::Named(named.clone())), &on_event).await?;
+    apply(state, Some(&Selection::Named(named.clone())), Limit::default(), &on_event).await?;
     let judgement = inspect_named(&state.context, &named).await?;
     FailureDetails::unless_complete(judgement).map(drop)
 }

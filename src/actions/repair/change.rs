@@ -9,7 +9,12 @@ use super::{
     step_log::StepLog,
 };
 use crate::{
-    actions::{lock::Locked, migrate::apply, rebuild::rebuild, run_state::RunState},
+    actions::{
+        lock::Locked,
+        migrate::{Limit, apply},
+        rebuild::rebuild,
+        run_state::RunState,
+    },
     config::Selection,
     database::ApplyError,
     failure::Failure,
@@ -91,7 +96,7 @@ async fn apply_pending(
 ) -> Result<String, FailureDetails> {
     let tenant = request.tenant.map(str::to_owned);
     let selection = tenant.clone().map(|tenant| Selection::Named(vec![tenant]));
-    let applied = apply::apply(run, selection.as_ref(), log.on_event).await?;
+    let applied = apply::apply(run, selection.as_ref(), Limit::default(), log.on_event).await?;
     log.repaired.applied = applied.migrations.get(&tenant).cloned().unwrap_or_default();
     if !log.repaired.applied.is_empty() {
         return Ok(format!("{}: {}", applied.summary(), log.repaired.applied.join(", ")));

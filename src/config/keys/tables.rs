@@ -11,7 +11,7 @@ use super::{
     Key,
     Kind::{
         Argv, Argvs, Boolean, Day, Duration, DurationOrZero, Identifier, ListenAddress, Number, OneOrMany,
-        Password, Path, Table, Tables, Text, Texts, Url, Variables, Word,
+        Password, Path, Table, Tables, Text, Texts, Url, Variables, Waves, Word,
     },
     Section, privileges, steps, words,
 };
@@ -161,7 +161,8 @@ const APPLY: Section = Section::new(
         privileges::CAPABILITIES.only(is_external),
         privileges::NO_NEW_PRIVILEGES.only(is_external),
         key!(jobs: Number(1, 64), = "4", "How many tenants are migrated at the same time."),
-        key!(canary: Texts(0), "Tenants that are migrated before the others."),
+        key!(canary: Texts(0), "Tenants that are migrated before the others: a wave before those of `waves`."),
+        key!(waves: Waves, "Tenants and shares of all tenants that are migrated one after the other, with [a gate between](plan.md#waves): `[[\"demo\"], \"10%\", \"100%\"]`."),
         key!(cooperate: Boolean, = "false",
             "Replicas [share the work](replicas.md#cooperating-replicas) of migrating tenants."),
         key!(replay: Boolean, = "false",

@@ -104,6 +104,7 @@ fn kind(kind: Kind) -> String {
         Kind::Argv(_) | Kind::Texts(0) => "list of texts".into(),
         Kind::Texts(_) => "list of texts, at least one".into(),
         Kind::Argvs => "list of lists".into(),
+        Kind::Waves => "list of lists and percentages".into(),
         Kind::OneOrMany(of) => format!("one or list of: {}", self::kind(*of)),
         Kind::AllOrNames => "`\"all\"` or list of texts, at least one".into(),
         Kind::After => "`\"start\"` or list of names".into(),
@@ -163,7 +164,7 @@ shared = "m/shared"
 tenant = "m/tenant"
 search_path = ["public"]
 manifest = { file = "manifest.json", auto = true, empty = true }
-apply = { jobs = 4, canary = ["demo"], cooperate = true, on_tenant_failure = "continue", max_failures = 5, timeout = "1m", lock_timeout = "5s", statement_timeout = "1m", transaction = "schema" }
+apply = { jobs = 4, canary = ["demo"], waves = [["big"], "10%", "100%"], cooperate = true, on_tenant_failure = "continue", max_failures = 5, timeout = "1m", lock_timeout = "5s", statement_timeout = "1m", transaction = "schema" }
 [gate]
 ahead = "warn"
 structure = "warn"

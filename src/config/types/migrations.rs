@@ -99,7 +99,8 @@ impl Project {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Apply {
     pub(crate) jobs: usize,
-    pub(crate) canary: Vec<String>,
+    /// The canary is the first wave.
+    pub(crate) waves: Vec<Wave>,
     /// Replicas share the work of migrating tenants.
     pub(crate) cooperate: bool,
     /// The statements of one tenant are run for the others.
@@ -113,6 +114,14 @@ pub(crate) struct Apply {
     pub(crate) transaction: Transaction,
     /// libpq's options for the sessions of the framework's programs, from the environment.
     pub(crate) given_options: Option<String>,
+}
+
+/// Tenants that are migrated and judged before the next ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wave {
+    Tenants(Vec<String>),
+    /// This share of all tenants, with the earlier waves.
+    Percent(u8),
 }
 
 /// The SQL files that share a transaction.

@@ -55,6 +55,7 @@ fn examples() -> Vec<Failure> {
         Failure::Refused { what: "the database".into(), why: sql("28P01", "password authentication failed") },
         Failure::Incomplete { counts: Counts { schemas: 40, incomplete: 2, ..Counts::default() } },
         Failure::NotRegistered { tenant: acme() },
+        Failure::PlanChanged { why: "since the plan was made, the SQL changed".into() },
         Failure::MigrationFailed { failed: 1, unmigratable: 0 },
         Failure::NotDerivable { why: sql("42P01", "relation \"customer\" does not exist") },
         Failure::ReplayFailed { app: "finance".into(), tenant: acme(), limit: None },

@@ -154,9 +154,7 @@ fn fallback(steps: &mut Steps, failure: &Failure) {
             );
         }
         Failure::MigrationsUnreadable { .. } => steps.add_step("correct the folder, or the name of the file"),
-        Failure::WaitTimedOut { .. } => {
-            steps.add_step("read the log of the service, or raise `timeout`");
-        }
+        Failure::WaitTimedOut { .. } => steps.add_step("read the log of the service, or raise `timeout`"),
         Failure::Refused { what, .. } => {
             steps.add_step(format!("correct the address and the credentials of {what}; a retry does not help"));
         }
@@ -169,15 +167,14 @@ fn fallback(steps: &mut Steps, failure: &Failure) {
         Failure::NotRegistered { tenant } => {
             steps.apply("create the tenant, or correct its name", steps::create(tenant));
         }
+        Failure::PlanChanged { .. } => steps.paste("have a new plan approved", "portcullis migrate --plan"),
         Failure::MigrationFailed { .. } | Failure::NotDerivable { .. } => {
             steps.add_step(format!("correct the migration or the data that it fails on, then {again}"));
         }
         Failure::ReplayFailed { .. } => {
             steps.add_step(format!("read the last lines above, correct the cause, then {again}"));
         }
-        Failure::NotReplayable { tenant, .. } => {
-            steps.see("see what is wrong", steps::verify(&[Some(tenant)]));
-        }
+        Failure::NotReplayable { tenant, .. } => steps.see("see what is wrong", steps::verify(&[Some(tenant)])),
         Failure::NotRepairable { .. } => {
             steps.add_step("correct the cause, or restore what is missing from a backup");
         }
