@@ -2,10 +2,11 @@
 //! queue.
 
 use std::{
-    io::{self, Read},
+    io::{self, ErrorKind, Read},
     os::fd::OwnedFd,
 };
 
+use memchr::{memchr, memchr_iter};
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// Longer lines are split into pieces of this size.
@@ -13,6 +14,11 @@ const LINE_BYTES: usize = 16 * 1024;
 
 /// The size of one read.
 const PIECE_BYTES: usize = 8 * 1024;
+
+/// The size of one read of output that is dropped, which is also what is kept of it, and the number of such reads before
+/// other tasks run.
+const DROPPED_BYTES: usize = 64 * 1024;
+const MOST_DROPPED_READS: usize = 64;
 
 /// One of a child's two streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,25 +99,46 @@ impl Lines {
     /// Reads available data, or detects the end. If more may follow, an empty pipe is not the end. Returns the number
     /// of bytes.
     pub(super) fn read(&mut self, more_may_follow: bool) -> usize {
-        match self.chunk() {
+        match self.append(&mut [0; PIECE_BYTES]) {
             Ok(length @ 1..) => return length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && more_may_follow => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock && more_may_follow => {}
             Ok(0) | Err(_) => self.pipe = None,
         }
         0
     }
 
+    /// Reads what the pipe has without returning it, except for the last lines. Returns the number of dropped lines.
+    pub(super) fn drop_lines(&mut self) -> usize {
+        let mut chunk = vec![0; DROPPED_BYTES];
+        let mut dropped = 0;
+        for _ in 0..MOST_DROPPED_READS {
+            match self.append(&mut chunk) {
+                Ok(1..) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => break,
+                Ok(0) | Err(_) => {
+                    self.pipe = None;
+                    break;
+                }
+            }
+            if let Some(excess) = self.buffer.len().checked_sub(DROPPED_BYTES) {
+                let end = memchr(b'\n', &self.buffer[excess..]);
+                self.returned = end.map_or(self.buffer.len(), |end| excess + end + 1);
+                dropped += memchr_iter(b'\n', &self.buffer[..self.returned]).count();
+            }
+        }
+        dropped
+    }
+
     /// Reads once and returns the number of bytes: zero at the end of the stream.
-    fn chunk(&mut self) -> io::Result<usize> {
+    fn append(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
         let Some(pipe) = &self.pipe else {
             return Ok(0);
         };
-        let mut chunk = [0; PIECE_BYTES];
-        let read = pipe.try_io(Interest::READABLE, |pipe| (&*pipe).read(&mut chunk));
+        let read = pipe.try_io(Interest::READABLE, |pipe| (&*pipe).read(chunk));
         let length = match read {
             // The readiness event of new data may still be missing.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => pipe.get_ref().read(&mut chunk)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => pipe.get_ref().read(chunk)?,
             read => read?,
         };
         self.buffer.drain(..std::mem::take(&mut self.returned));
@@ -129,6 +156,8 @@ fn character_end(bytes: &[u8], limit: usize) -> usize {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::io::Write;
+
     use super::*;
 
     fn ended(bytes: &[u8]) -> Lines {
@@ -140,6 +169,28 @@ mod tests {
         let mut lines = ended(b"one\r\n\ntwo\xff\nthree");
         let all: Vec<_> = std::iter::from_fn(|| lines.take_line()).collect();
         assert_eq!(all, ["one", "", "two\u{fffd}", "three"]);
+    }
+
+    #[tokio::test]
+    async fn dropped_output_keeps_its_last_lines() {
+        let (end, mut writer) = std::io::pipe().unwrap();
+        let mut lines = Lines::of(end.into()).unwrap();
+        let writing = std::thread::spawn(move || {
+            for number in 0..100_000 {
+                writer.write_all(format!("line {number}\n").as_bytes()).unwrap();
+            }
+            writer.write_all(b"the end").unwrap();
+        });
+        let mut dropped = 0;
+        while lines.is_open() {
+            dropped += lines.drop_lines();
+        }
+        writing.join().unwrap();
+        let kept: Vec<_> = std::iter::from_fn(|| lines.take_line()).collect();
+        let (last, kept) = kept.split_last().unwrap();
+        assert_eq!(last, "the end");
+        assert!(kept.len() > 1_000 && dropped > 10_000, "{} kept, {dropped} dropped", kept.len());
+        assert!(kept.iter().cloned().eq((dropped..100_000).map(|number| format!("line {number}"))));
     }
 
     #[test]

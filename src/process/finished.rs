@@ -22,6 +22,8 @@ pub(crate) struct Finished {
     pub(crate) survivors: bool,
     /// The kernel killed a process of this container during the run because memory was exhausted.
     pub(crate) out_of_memory: bool,
+    /// The number of lines that were dropped because the program printed too fast.
+    pub(crate) dropped: usize,
     /// The last lines of output.
     pub(crate) last: VecDeque<String>,
     /// The text that the program wrote to its descriptor 3.
@@ -44,7 +46,8 @@ impl Finished {
         out_of_memory: bool,
     ) -> Self {
         let StubReport { main, left_behind, killed, survivors } = report;
-        Self { reason: main.reason(), cut, left_behind, killed, survivors, out_of_memory, last, exported }
+        let reason = main.reason();
+        Self { reason, cut, left_behind, killed, survivors, out_of_memory, dropped: 0, last, exported }
     }
 
     /// The exit code, if it counts as success. A program that Portcullis ended is never successful, whatever code it
@@ -86,10 +89,10 @@ mod tests {
 
     /// The code, or the failure with its exit code and whether another attempt may follow.
     fn outcome(reason: ExitReason, cut: Option<StopReason>, survivors: bool, out_of_memory: bool) -> String {
-        let (left_behind, killed, last) = (0, false, VecDeque::new());
+        let (left_behind, killed, dropped, last) = (0, false, 0, VecDeque::new());
         let exported = Vec::new();
         let finished =
-            Finished { reason, cut, left_behind, killed, survivors, out_of_memory, last, exported };
+            Finished { reason, cut, left_behind, killed, survivors, out_of_memory, dropped, last, exported };
         match finished.accepted("sync", &[0, 3], Duration::from_secs(9)) {
             Ok(code) => code.to_string(),
             Err(failure) => {

@@ -21,6 +21,7 @@ mod inherited;
 mod inherited_fds;
 mod launch;
 mod memory;
+mod output_limit;
 mod privileges;
 mod program;
 mod reaper;

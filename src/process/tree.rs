@@ -15,6 +15,7 @@ use nix::{
 use tokio::{
     io::{Interest, unix::AsyncFd},
     task::yield_now,
+    time::Instant,
 };
 
 use super::{
@@ -22,6 +23,7 @@ use super::{
     escalation::GIVE_UP,
     exit_reason::ExitReason,
     finished::{Finished, LAST_LINES, StopReason},
+    output_limit::{LINE_COST, OutputLimit},
     reaper::{Processes, ReportReceiver},
     signals::SignalSet,
     spawn::{Child, Output, ParentDeath, named},
@@ -50,6 +52,9 @@ pub(crate) struct Tree {
     report: ReportReceiver,
     /// The number of bytes that may still be read after the end.
     left_in_pipes: usize,
+    /// None if every line is handled.
+    limit: Option<OutputLimit>,
+    dropped: usize,
 }
 
 impl Processes {
@@ -86,7 +91,8 @@ impl Processes {
             Output::Pipes { input, exports: child_exports.as_ref(), out: &child_out, err: &child_err };
         let (stub, report, _status) = self.start_tree(child, output, death)?;
         let (grace, processes) = (child.grace, self.clone());
-        Ok(Tree { stub, grace, processes, out, err, exports, report, left_in_pipes: MOST_LEFT_IN_PIPES })
+        let left_in_pipes = MOST_LEFT_IN_PIPES;
+        Ok(Tree { stub, grace, processes, out, err, exports, report, left_in_pipes, limit: None, dropped: 0 })
     }
 
     /// Starts a background program with this process's own output. Returns once it runs ([`ExitReason::Started`]), or
@@ -113,6 +119,12 @@ impl Processes {
 }
 
 impl Tree {
+    /// Drops lines, but not the last ones, while the program prints more than [`OutputLimit`] allows.
+    pub(crate) fn with_output_limit(mut self) -> Self {
+        self.limit = Some(OutputLimit::new(Instant::now()));
+        self
+    }
+
     /// Runs the program to its end. At the deadline, its tree receives TERM; when `stop` returns a signal, that
     /// signal. KILL follows after the grace. `on_line` receives each line of output without its line end, as lossy
     /// UTF-8 of at most 16 KiB. It returns a new deadline if the line changes it.
@@ -147,8 +159,10 @@ impl Tree {
                     break report;
                 },
             }
+            let mut handled = 0;
             for _ in 0..BATCH {
                 let Some((stream, line)) = self.take_line() else { break };
+                handled += line.len() + LINE_COST;
                 if let Some(moved) = on_line(stream, &line) {
                     limit = moved;
                 }
@@ -157,17 +171,27 @@ impl Tree {
                 }
                 last.push_back(line);
             }
+            if let Some(limit) = &mut self.limit {
+                limit.spend(handled, Instant::now());
+            }
             yield_now().await;
         };
         let out_of_memory = self.processes.ran_out_of_memory();
-        Finished::new(report, cut, last, self.exports.take_rest(), out_of_memory)
+        let exported = self.exports.take_rest();
+        let finished = Finished::new(report, cut, last, exported, out_of_memory);
+        Finished { dropped: self.dropped, ..finished }
     }
 
     /// Returns when a line is available, or the report once the tree has ended and all lines were returned. Cancel
     /// safe.
     async fn read(&mut self) -> Option<StubReport> {
-        while !self.out.has_line() && !self.err.has_line() {
+        loop {
             let ended = *self.report.borrow();
+            let is_limited =
+                ended.is_none() && self.limit.as_mut().is_some_and(|limit| limit.is_exceeded(Instant::now()));
+            if !is_limited && (self.out.has_line() || self.err.has_line()) {
+                return None;
+            }
             if let Some(report) = ended {
                 // One stream after the other; standard error last, because it usually contains the cause.
                 let mut streams = [&mut self.exports, &mut self.out, &mut self.err].into_iter();
@@ -178,25 +202,31 @@ impl Tree {
                 }
                 continue;
             }
+            let resumes = self.limit.as_ref().filter(|_| is_limited).map(OutputLimit::resumes);
             tokio::select! {
                 () = self.out.ready() => {}
                 () = self.err.ready() => {}
                 () = self.exports.ready() => {}
+                () = passed(resumes), if is_limited => {}
                 ended = self.report.wait_for(Option::is_some) => if ended.is_err() {
                     // The reaper is gone.
                     return Some(StubReport::of(MainState::Signalled(libc::SIGKILL)));
                 },
             }
-            // This order ensures that output written before a line of standard error is read with it.
-            self.err.read(true);
-            self.out.read(true);
+            if is_limited {
+                self.dropped += self.err.drop_lines() + self.out.drop_lines();
+                yield_now().await;
+            } else {
+                // This order ensures that output written before a line of standard error is read with it.
+                self.err.read(true);
+                self.out.read(true);
+            }
             if self.exports.read(true) > 0 {
                 self.exports.cut(MOST_BYTES + 1);
                 // Other tasks run before more is read.
                 return None;
             }
         }
-        None
     }
 
     /// Returns lines of standard output first. Both streams are read again only when neither has a line left, so that

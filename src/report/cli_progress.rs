@@ -88,7 +88,7 @@ impl CliProgress {
                 let line =
                     self.output.masked_line(&Source { step: 0, stream, tenant: tenant.clone() }, &line);
                 self.print_child_line(tenant.as_deref(), stream, &line);
-                self.note(&Event::Output { step: 0, stream, tenant, line });
+                self.note(&Event::Output { step: 0, stream, tenant, line: line.into_owned() });
             }
             ActionEvent::RepairStep(number, step) => {
                 self.output.print_line(&repair::line(number, &step, self.colour));

@@ -41,6 +41,7 @@ pub(crate) mod trace;
 pub(crate) mod watch;
 
 use std::{
+    borrow::Cow,
     cell::{Cell, RefCell},
     path::PathBuf,
     rc::Rc,
@@ -131,10 +132,13 @@ impl Report {
             }
             let source = Source { step: *step, stream: *stream, tenant: tenant.clone() };
             // In order, because a secret may continue in the next line.
-            let line = inner.output.masked_line(&source, line);
-            let Source { step, stream, tenant } = source;
-            masked = Event::Output { step, stream, tenant, line };
-            &masked
+            if let Cow::Owned(line) = inner.output.masked_line(&source, line) {
+                let Source { step, stream, tenant } = source;
+                masked = Event::Output { step, stream, tenant, line };
+                &masked
+            } else {
+                event
+            }
         } else {
             event
         };

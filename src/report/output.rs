@@ -3,6 +3,7 @@
 //! It masks the secrets of the environment from the beginning, and those of the configuration once it is read.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     fmt, io,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -122,17 +123,17 @@ impl Output {
     /// The text without secrets, for files, the endpoint, notifications and the history.
     pub(crate) fn masked(&self, text: &str) -> String {
         let mask = self.mask();
-        without_secrets(text, |text| mask.apply(text))
+        without_secrets(text, |text| mask.apply(text).into()).into_owned()
     }
 
     /// A child's line without secrets, and without the rest of a secret that began in its previous line.
-    pub(crate) fn masked_line(&self, source: &Source, line: &str) -> String {
+    pub(crate) fn masked_line<'l>(&self, source: &Source, line: &'l str) -> Cow<'l, str> {
         let mut settings = self.settings_with_mask();
         let OutputSettings { mask, sources, .. } = &mut *settings;
         if !sources.contains_key(source) {
             sources.insert(source.clone(), Lines::default());
         }
-        let Some(lines) = sources.get_mut(source) else { return String::new() };
+        let Some(lines) = sources.get_mut(source) else { return Cow::default() };
         without_secrets(line, |line| lines.mask(mask, line))
     }
 
@@ -271,8 +272,10 @@ impl Output {
 }
 
 /// Masks the text without a child's colours, which may divide a secret. A text without secrets keeps them.
-fn without_secrets(text: &str, mask: impl FnOnce(&str) -> String) -> String {
+fn without_secrets(text: &str, mask: impl FnOnce(&str) -> Cow<'_, str>) -> Cow<'_, str> {
     let plain = terminal_filter::without_colour(text);
-    let masked = mask(&plain);
-    if masked == plain { text.to_owned() } else { masked }
+    match mask(&plain) {
+        Cow::Owned(masked) if masked != plain => masked.into(),
+        _ => text.into(),
+    }
 }

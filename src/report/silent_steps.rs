@@ -7,7 +7,7 @@ use crate::{outcome::event::Event, words::duration};
 /// The time without output after which a step is reported.
 pub(crate) const SILENCE_LIMIT: Duration = Duration::from_mins(1);
 /// The maximum length of the quoted last line.
-const CHARACTERS: usize = 200;
+const LAST_BYTES: usize = 200;
 
 /// The running steps.
 #[derive(Debug, Default)]
@@ -38,7 +38,8 @@ impl SilentSteps {
                     if let Event::Output { line, .. } = event
                         && !line.trim().is_empty()
                     {
-                        output.last = Some(line.chars().take(CHARACTERS).collect());
+                        let end = line.floor_char_boundary(LAST_BYTES);
+                        line[..end].clone_into(output.last.get_or_insert_default());
                     }
                 }
             }

@@ -29,6 +29,10 @@ const SLOW: Duration = Duration::from_secs(6);
 /// After this time, the end of the program drops the droppable lines.
 const DROP_AFTER: Duration = Duration::from_secs(1);
 
+/// The time in which a writer that was woken by a droppable line waits for more: one wake-up per line would take longer than
+/// the line.
+const GATHER: Duration = Duration::from_millis(1);
+
 /// The interval in which the end of the program checks the progress of the writes.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -66,9 +70,19 @@ struct Waiting {
     json: bool,
     /// The new bar; empty to remove it.
     bar: Option<String>,
-    /// A batch is being written.
-    writing: bool,
+    writer: Writer,
     batches: u64,
+}
+
+/// The state of the writer's thread.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    #[default]
+    Idle,
+    /// Waits for more droppable lines.
+    Gathering,
+    /// It checks the queue again after the batch.
+    Writing,
 }
 
 impl Queue {
@@ -109,8 +123,12 @@ impl Queue {
         }
         waiting.report_dropped();
         waiting.lines.push_back((priority, line));
-        // A writer that is writing checks the queue again.
-        if !waiting.writing {
+        let is_needed = match waiting.writer {
+            Writer::Idle => true,
+            Writer::Gathering => priority == Priority::Important,
+            Writer::Writing => false,
+        };
+        if is_needed {
             self.shared.filled.notify_one();
         }
     }
@@ -131,6 +149,7 @@ impl Queue {
         let mut waiting = self.waiting();
         let started = Instant::now();
         let (mut read, mut batches) = (started, waiting.batches);
+        self.shared.filled.notify_one();
         while waiting.has_unwritten() && started.elapsed() < SLOW && read.elapsed() < BLOCKED {
             if waiting.batches != batches {
                 (read, batches) = (Instant::now(), waiting.batches);
@@ -154,7 +173,12 @@ impl Queue {
 
 impl Waiting {
     fn has_unwritten(&self) -> bool {
-        self.writing || !self.lines.is_empty() || self.bar.is_some() || self.dropped > 0
+        self.writer == Writer::Writing || !self.lines.is_empty() || self.bar.is_some() || self.dropped > 0
+    }
+
+    fn gathers(&self) -> bool {
+        let is_droppable = |(priority, _): &(Priority, String)| *priority == Priority::Droppable;
+        self.bytes < BATCH && self.bar.is_none() && self.lines.iter().all(is_droppable)
     }
 
     fn report_dropped(&mut self) {
@@ -202,9 +226,13 @@ fn write_all(shared: &Shared) {
             waiting = shared.filled.wait(waiting).unwrap_or_else(PoisonError::into_inner);
             continue;
         }
+        if waiting.gathers() {
+            waiting.writer = Writer::Gathering;
+            waiting = shared.filled.wait_timeout(waiting, GATHER).unwrap_or_else(PoisonError::into_inner).0;
+        }
         let mut text = waiting.batch();
         let next = waiting.bar.take();
-        waiting.writing = true;
+        waiting.writer = Writer::Writing;
         drop(waiting);
         if !bar.is_empty() {
             text.insert_str(0, CLEAR);
@@ -221,7 +249,7 @@ fn write_all(shared: &Shared) {
             shared.written.notify_all();
         }
         waiting = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.writing = false;
+        waiting.writer = Writer::Idle;
         shared.written.notify_all();
     }
 }

@@ -33,7 +33,7 @@ pub(crate) fn lines(event: &Event, status: &StartupStatus, at: Duration, style: 
     if let Event::ConfigWarnings { rendered } = event {
         return rendered_lines(rendered, style.colour).collect();
     }
-    let columns = streams::Stream::Err.columns(failure_box::COLUMNS);
+    let columns = || streams::Stream::Err.columns(failure_box::COLUMNS);
     let mut lines = Vec::new();
     if let Event::Blocked { details, .. } = event
         && let Failure::ConfigInvalid { rendered, .. } = &details.failure
@@ -45,7 +45,7 @@ pub(crate) fn lines(event: &Event, status: &StartupStatus, at: Duration, style: 
         lines.extend(table::table(status, streams::Stream::Err.columns(streams::COLUMNS), style.colour));
     }
     if let (Event::Blocked { .. }, Some(facts)) = (event, &status.facts) {
-        let text = failure_box::render(Running::Run.title(), facts, columns, style.colour);
+        let text = failure_box::render(Running::Run.title(), facts, columns(), style.colour);
         let fits = text.len() <= TAIL_BYTES && text.lines().count() <= TAIL_LINES;
         lines.extend(text.lines().map(str::to_owned));
         if !fits {
@@ -57,7 +57,7 @@ pub(crate) fn lines(event: &Event, status: &StartupStatus, at: Duration, style: 
     }
     if let Event::GateBypassed { step, how, details } = event {
         let facts = FailureReport::of(Some(status.position(*step)), details, Running::Run);
-        let text = failure_box::of_bypass(how, &facts, columns, style.colour);
+        let text = failure_box::of_bypass(how, &facts, columns(), style.colour);
         return text.lines().map(str::to_owned).collect();
     }
     let words = Words { colour: style.colour, status, at: Some(at) };

@@ -15,7 +15,7 @@ use crate::{
     outcome::{FailureDetails, event::Event},
     process::{Child, Finished, Processes, StopReason},
     retry::{Pauses, Retry},
-    words::duration,
+    words::{count, duration},
 };
 
 /// Runs the command and returns how it ended.
@@ -131,6 +131,7 @@ impl Attempt<'_> {
             }
         };
         let finished = tree
+            .with_output_limit()
             .run(deadline, shutdown.requested(), |stream, line| {
                 on_event(Event::Output { step, stream, tenant: None, line: line.to_owned() });
                 None
@@ -183,6 +184,10 @@ fn warnings(program: &str, grace: Duration, finished: &Finished) -> Vec<String> 
         notes.push(format!("`{program}` did not end within {} and was killed", duration(grace)));
     } else if finished.killed {
         notes.push(format!("`{program}` did not end in time and was killed"));
+    }
+    if finished.dropped > 0 {
+        let lines = count(finished.dropped, "line");
+        notes.push(format!("`{program}` printed faster than its output can be logged: {lines} dropped"));
     }
     notes
 }

@@ -160,6 +160,26 @@ fn a_slow_reader_gets_the_complete_box_and_the_right_exit_code() {
 }
 
 #[test]
+fn output_beyond_the_limit_is_dropped_and_counted_and_the_last_lines_are_kept() {
+    let numbers = 100_000;
+    let script = format!("seq -f '%.0f{}' {numbers}; exit 3", " and so on".repeat(40));
+    let config = format!("[[step]]\nname = \"talk\"\ncommand.run = [\"sh\", \"-c\", \"{script}\"]\n");
+    let failed = Portcullis::new().config(&config).run(["run"]).exits(79);
+    let warning = "[1/1] talk: warning: `sh` printed faster than its output can be logged: ";
+    let dropped = failed.stderr.lines().find_map(|line| line.strip_prefix(warning)).unwrap();
+    let dropped: usize = dropped.strip_suffix(" lines dropped").unwrap().parse().unwrap();
+    let shown: Vec<_> = failed.stderr.lines().filter(|line| line.starts_with("[1/1] talk: | ")).collect();
+    assert!(shown[0].starts_with("[1/1] talk: | 1 and"), "{}", shown[0]);
+    let last = shown[shown.len() - 1];
+    assert!(last.starts_with(&format!("[1/1] talk: | {numbers} and")), "{last}");
+    let unread = failed.stderr.lines().filter_map(|line| {
+        line.strip_prefix("portcullis: ")?.strip_suffix(" lines dropped: the log was not read in time")
+    });
+    let unread: usize = unread.map(|lines| lines.parse::<usize>().unwrap()).sum();
+    assert_eq!(shown.len() + dropped + unread, numbers, "{dropped} dropped, {unread} not read");
+}
+
+#[test]
 fn a_blocked_reader_does_not_prevent_the_end_of_the_start() {
     let config = "[[step]]\nname = \"talk\"\ncommand.run = [\"sh\", \"-c\", \"seq 60000; exit 3\"]\n";
     let portcullis = Portcullis::new().config(config);

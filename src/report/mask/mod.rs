@@ -9,6 +9,7 @@ mod spelling;
 mod urls;
 
 use std::{
+    borrow::Cow,
     fmt,
     ops::Range,
     sync::{Arc, OnceLock},
@@ -77,7 +78,7 @@ impl Mask {
     /// The text without secrets, and without passwords in URLs.
     pub(crate) fn apply(&self, text: &str) -> String {
         let mut lines = Lines::default();
-        let masked: Vec<String> = text.split('\n').map(|line| lines.mask(self, line)).collect();
+        let masked: Vec<_> = text.split('\n').map(|line| lines.mask(self, line)).collect();
         masked.join("\n")
     }
 
@@ -159,8 +160,8 @@ pub(crate) struct Lines {
 struct Partial(Vec<Vec<u8>>);
 
 impl Lines {
-    /// The line without secrets.
-    pub(crate) fn mask(&mut self, mask: &Mask, line: &str) -> String {
+    /// The line without secrets; borrowed if it contains none.
+    pub(crate) fn mask<'l>(&mut self, mask: &Mask, line: &'l str) -> Cow<'l, str> {
         let mut places = urls::passwords(line);
         let tables = mask.tables();
         let is_pending = !(self.plain.0.is_empty() && self.normal.0.is_empty() && self.unfinished.is_empty());
@@ -231,9 +232,9 @@ fn is_frame(byte: u8) -> bool {
 }
 
 /// The line with masked places, which may overlap.
-fn replaced(line: &str, mut places: Vec<Range<usize>>) -> String {
+fn replaced(line: &str, mut places: Vec<Range<usize>>) -> Cow<'_, str> {
     if places.is_empty() {
-        return line.to_owned();
+        return line.into();
     }
     places.sort_unstable_by_key(|place| (place.start, place.end));
     let mut masked = String::with_capacity(line.len());
@@ -247,7 +248,8 @@ fn replaced(line: &str, mut places: Vec<Range<usize>>) -> String {
         }
         at = at.max(end);
     }
-    masked + &line[at..]
+    masked += &line[at..];
+    masked.into()
 }
 
 #[cfg(test)]
@@ -313,7 +315,8 @@ mod tests {
         let mask = Mask::of(secrets);
         let mut lines = Lines::default();
         for number in 0..20_000 {
-            let shown = lines.mask(&mask, &format!("line {number} has secret-value-{:05}.", number % 5_000));
+            let line = format!("line {number} has secret-value-{:05}.", number % 5_000);
+            let shown = lines.mask(&mask, &line);
             assert!(shown.ends_with("has ********."), "{shown}");
         }
     }
