@@ -29,11 +29,15 @@ impl Postgres {
         if !registered && !schema_exists {
             return refuse("no registry row and no schema of that name exists".into());
         }
+        // A row with such a name is deleted alone: a schema that is not a tenant's is never dropped. The row of the shared
+        // schema is no tenant's.
+        let shared = &self.config.shared_schema;
+        let refused = refuse_name(schema, shared).filter(|_| schema_exists);
+        let schema_exists = schema_exists && refused.is_none();
+        if let Some(why) = refused.filter(|_| !registered || schema == shared) {
+            return refuse(why);
+        }
         if schema_exists {
-            // A row with such a name may be deleted, but a schema that is not a tenant's is never dropped.
-            if let Some(why) = refuse_name(schema, &self.config.shared_schema) {
-                return refuse(why);
-            }
             match owner(&mut connection, schema, &self.registry_name()).await? {
                 Owner::Other(registry) => {
                     return refuse(format!(

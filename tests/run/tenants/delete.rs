@@ -47,6 +47,26 @@ fn a_row_whose_schema_cannot_exist_is_deleted_by_the_command_of_the_box() {
 }
 
 #[test]
+fn a_row_with_the_name_of_a_schema_that_is_no_tenants_is_deleted_alone() {
+    let project = Project::complete("");
+    for name in ["pg_catalog", "information_schema"] {
+        project.database.execute(&format!("INSERT INTO tenants VALUES ('{name}')"));
+        project.portcullis.run(["verify"]).exits(1).prints(name);
+        project
+            .portcullis
+            .run(["tenant", "delete", name, "--yes"])
+            .exits(0)
+            .prints("1 row")
+            .prints("no schema");
+        project.portcullis.run(["verify"]).exits(0);
+    }
+    // Some projects have a row for the shared schema.
+    project.database.execute("INSERT INTO tenants VALUES ('public')");
+    project.portcullis.run(["tenant", "delete", "public", "--yes"]).exits(73).prints("is the shared schema");
+    assert_eq!(tenants(&project), ["a", "b", "c", "public"]);
+}
+
+#[test]
 fn a_failure_is_printed_as_json_on_request() {
     let project = Project::complete("");
     project.database.execute("CREATE VIEW items AS SELECT * FROM b.item");
