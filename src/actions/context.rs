@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 
 use super::expectation::{self, Expectation};
 use crate::{
-    config::{self, Apply, Config, Migrations, Source, Transaction},
+    config::{self, Apply, Config, Migrations, Source, Transaction, secret::Secret},
     database::{Database, Limits},
     deadline::Deadline,
     failure::Failure,
@@ -96,9 +96,17 @@ impl RunContext {
                 identity,
                 options,
                 given_options: apply.given_options.clone(),
+                database_url: None,
             })
         };
         self.sessions.get_or_try_init(|| sessions).await.map(Some)
+    }
+
+    /// The URL of the tenant's database for a program that migrates this tenant alone, if the tenant has its own.
+    pub(crate) async fn database_url(&self, schemas: &[Option<String>]) -> Result<Option<Secret>, Failure> {
+        let [Some(tenant)] = schemas else { return Ok(None) };
+        let url = self.database()?.database_url(tenant).await;
+        url.map_err(|error| error.into_failure("finding the tenant's database"))
     }
 
     pub(crate) fn limits(&self) -> Result<Limits, Failure> {

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     cause::{Cause, Code, Kind},
     config::{self, Source, environment::Environment},
-    database::{self, Database, MigrationFile},
+    database::{self, Database, MigrationFile, Schema},
     failure::Failure,
     files,
     frameworks::{
@@ -36,11 +36,6 @@ const SKIPPED: [&str; 4] = ["node_modules", "site-packages", "target", "vendor"]
 
 /// `config` is that of `database`.
 pub(crate) async fn detect(database: &Database, config: &config::Database) -> Result<Detected, Failure> {
-    let config::Database::Postgres(postgres) = config else {
-        let message =
-            "this command reads PostgreSQL, and `[database]` is SQLite, whose ledger is always sqlx's";
-        return Err(Failure::Usage { message: message.into() });
-    };
     let survey = database.survey(&detect::tables()).await;
     let survey = survey.map_err(|error| error.into_failure("searching for ledgers"))?;
     let mut unknown: BTreeMap<(String, Vec<String>), Vec<String>> = BTreeMap::new();
@@ -84,7 +79,10 @@ pub(crate) async fn detect(database: &Database, config: &config::Database) -> Re
     let unknown = unknown.into_iter();
     let unknown =
         unknown.map(|((table, columns), schemas)| UnknownLedger { table, columns, schemas }).collect();
-    let database = format!("{} at {}", postgres.name, postgres.address());
+    let database = match config {
+        config::Database::Postgres(config) => format!("{} at {}", config.name, config.address()),
+        config::Database::Sqlite(config) => format!("in the folder {}", config.folder.display()),
+    };
     Ok(Detected { database, ledgers, unknown, failure })
 }
 
@@ -128,7 +126,9 @@ async fn one(
         _ => None,
     };
     let fitting = files.as_ref().and_then(|files| files.folder.as_deref());
-    let config = ((!schemas.is_empty() || (shared && reads_files)) && is_plain(&table))
+    let is_judged = framework.external().is_none() || database.capabilities().external_programs;
+    let is_complete = !schemas.is_empty() || (shared && reads_files);
+    let config = (is_judged && is_complete && is_plain(&table))
         .then(|| draft(fitting.or(signature.folders.first().copied())).to_string());
     Ok(DetectedLedger {
         tool: signature.title,
@@ -139,6 +139,7 @@ async fn one(
         unlisted: listed
             .map_or(0, |registry| registry.unlisted.saturating_sub(usize::from(own_schema.is_some()))),
         own_schema,
+        is_judged,
         config,
         table,
         schemas,
@@ -181,9 +182,10 @@ async fn best(
     candidates: &[Candidate],
 ) -> Result<FittingFiles, Failure> {
     let doing = || format!("reading `{}.{}`", example.schema, example.table);
+    let schema = if example.shared { Schema::Shared } else { Schema::Tenant(example.schema.clone()) };
     let mut best: Option<FittingFiles> = None;
     let rows = async |shape: LedgerLayout<'_>| -> Result<Vec<LedgerRow>, Failure> {
-        database.recorded(&example.schema, shape).await.map_err(|error| error.into_failure(&doing()))
+        database.recorded(&schema, shape).await.map_err(|error| error.into_failure(&doing()))
     };
     let Some(ledger) = found.framework.ledgers().first().copied() else {
         return Err(Failure::Internal { what: "a framework has no ledger".into() });

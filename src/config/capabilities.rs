@@ -13,6 +13,8 @@ pub(crate) struct Capabilities {
     pub(crate) external_programs: bool,
     /// The engine supports programs that create tenants: the journal proves what they created.
     pub(crate) creating_programs: bool,
+    /// Each tenant has its own database, whose URL its program receives.
+    pub(crate) tenant_databases: bool,
     /// The engine can limit the time of a statement.
     pub(crate) statement_timeout: bool,
     /// The engine is a server: it has roles, limits and a clock, and possibly a pooler.
@@ -23,6 +25,7 @@ pub(crate) const POSTGRES: Capabilities = Capabilities {
     engine: "PostgreSQL",
     external_programs: true,
     creating_programs: true,
+    tenant_databases: false,
     statement_timeout: true,
     server: true,
 };
@@ -30,6 +33,7 @@ pub(crate) const POSTGRES: Capabilities = Capabilities {
 pub(crate) const TENANT_DATABASES: Capabilities = Capabilities {
     engine: "PostgreSQL with a database for each tenant",
     creating_programs: false,
+    tenant_databases: true,
     ..POSTGRES
 };
 
@@ -37,6 +41,7 @@ pub(crate) const SQLITE: Capabilities = Capabilities {
     engine: "SQLite",
     external_programs: false,
     creating_programs: false,
+    tenant_databases: false,
     statement_timeout: false,
     server: false,
 };
@@ -78,7 +83,7 @@ impl Capabilities {
             table.report_at(
                 "framework",
                 &message,
-                Some("the command migrates one tenant, whose name replaces `{schema}`"),
+                Some("the command migrates one tenant, whose database is in `DATABASE_URL`"),
             );
         }
         if table.has("template") {

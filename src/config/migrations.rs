@@ -93,7 +93,9 @@ pub(super) fn migrations(
     let mut inner = table.table_or_defaults("apply")?;
     let (run, env) = (argv(&mut inner, "run").unwrap_or_default(), inner.value("env"));
     let privileges = privileges(&mut inner);
-    if !run.is_empty() && !run.iter().any(|word| word.contains("{schema}")) {
+    // The shared schema has no URL of its own.
+    let has_url = engine.is_some_and(|engine| engine.tenant_databases) && files.shared.is_empty();
+    if !run.is_empty() && !has_url && !run.iter().any(|word| word.contains("{schema}")) {
         let help = "the command migrates one schema, whose name replaces `{schema}`";
         inner.report_at("run", "`run` does not contain `{schema}`", Some(help));
     }

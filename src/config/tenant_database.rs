@@ -86,7 +86,8 @@ impl Postgres {
         Ok(one)
     }
 
-    fn renamed(&self, name: &str) -> Self {
+    /// The same connections to another database of the server.
+    pub(crate) fn renamed(&self, name: &str) -> Self {
         let other = |other: &Option<Box<Self>>| other.as_deref().map(|other| Box::new(other.renamed(name)));
         Self {
             name: name.to_owned(),

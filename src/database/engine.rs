@@ -13,16 +13,19 @@ use futures_util::future::LocalBoxFuture;
 use super::{
     Applied, ApplyError, Blocker, Column, Creation, DatabaseError, Derived, Intent, LockProof, LockSession,
     MigrationFile, NoticeSender, ProvisionError, ProvisionState, Recovered, TableSet,
-    examined::Examined,
+    examined::{Examined, ExaminedServer},
     history::{Author, Deed, Entry, Run},
-    postgres::{Postgres, TenantDatabases},
+    postgres::{DatabaseLock, Postgres, TenantDatabases},
     request::{InspectRequest, Limits, ProvisionRequest, Schema},
     restorable::Restorable,
     sqlite::Sqlite,
     template::Template,
 };
 use crate::{
-    config::capabilities::{Capabilities, POSTGRES, SQLITE, TENANT_DATABASES},
+    config::{
+        capabilities::{Capabilities, POSTGRES, SQLITE, TENANT_DATABASES},
+        secret::Secret,
+    },
     tenants::{
         inspection::{Deleted, Inspection, LedgerRow, Rows, SchemaState},
         ledger::LedgerLayout,
@@ -50,6 +53,16 @@ macro_rules! engine {
             /// A session that can acquire the lock and does not hold it yet. A held lock counts as lost after the
             /// database has been unreachable for `silence`.
             fn lock_session<'a>(&'a self, run: &'a str, silence: Duration) -> LocalBoxFuture<'a, Result<LockSession, DatabaseError>>;
+            /// The URL of the database of a tenant that has its own, for a program.
+            fn database_url<'a>(&'a self, _tenant: &'a str) -> LocalBoxFuture<'a, Result<Option<Secret>, DatabaseError>> {
+                Box::pin(ready(Ok(None)))
+            }
+            /// Locks the database of a tenant that has its own, until the result is dropped.
+            fn lock_database<'a>(&'a self, _tenant: &'a str) -> LocalBoxFuture<'a, Result<Option<DatabaseLock>, ApplyError>> {
+                Box::pin(ready(Ok(None)))
+            }
+            /// Facts for the doctor about each server of tenants' databases.
+            fn examine_servers<'a>(&'a self) -> LocalBoxFuture<'a, Vec<ExaminedServer>> { Box::pin(ready(Vec::new())) }
             $($(#[$read_doc])* fn $read<'a>(&'a self, $($read_arg: $read_type),*) -> LocalBoxFuture<'a, $read_answer>;)*
             $($(#[$change_doc])* fn $change<'a>(&'a self, locked: &LockProof, $($change_arg: $change_type),*) -> LocalBoxFuture<'a, $change_answer>;)*
             $($(#[$ask_doc])* fn $ask<'a>(&'a self, $(_: $ask_type),*) -> LocalBoxFuture<'a, $ask_answer> { Box::pin(ready($ask_none)) })*
@@ -72,6 +85,13 @@ macro_rules! engine {
             fn lock_session<'a>(&'a self, run: &'a str, silence: Duration) -> LocalBoxFuture<'a, Result<LockSession, DatabaseError>> {
                 Box::pin(async move { Ok(LockSession::new(self.0.lock_session(run, silence).await?)) })
             }
+            fn database_url<'a>(&'a self, tenant: &'a str) -> LocalBoxFuture<'a, Result<Option<Secret>, DatabaseError>> {
+                Box::pin(async move { self.0.database_url(tenant).await.map(Some) })
+            }
+            fn lock_database<'a>(&'a self, tenant: &'a str) -> LocalBoxFuture<'a, Result<Option<DatabaseLock>, ApplyError>> {
+                Box::pin(async move { self.0.lock_database(tenant).await.map(Some) })
+            }
+            fn examine_servers<'a>(&'a self) -> LocalBoxFuture<'a, Vec<ExaminedServer>> { Box::pin(self.0.examine_servers()) }
             $(fn $read<'a>(&'a self, $($read_arg: $read_type),*) -> LocalBoxFuture<'a, $read_answer> { Box::pin(self.0.$read($($read_arg),*)) })*
             $(fn $change<'a>(&'a self, _: &LockProof, $($change_arg: $change_type),*) -> LocalBoxFuture<'a, $change_answer> { Box::pin(self.0.$change($($change_arg),*)) })*
             $(fn $ask<'a>(&'a self, $($ask_arg: $ask_type),*) -> LocalBoxFuture<'a, $ask_answer> { Box::pin(self.0.$ask($($ask_arg),*)) })*
@@ -126,6 +146,10 @@ engine! {
         fn structure(schema: &'a Schema) -> Result<(String, Structure), DatabaseError>;
         /// Those of the differences that can be undone by creating objects.
         fn restorable(schema: &'a Schema, expected: &'a Structure, differences: &'a [Difference]) -> Restorable;
+        /// The tables with these names or with the name of a ledger, and the table that lists their schemas.
+        fn survey(known: &'a [&'a str]) -> Result<Survey, DatabaseError>;
+        /// The rows of the ledger in one schema.
+        fn recorded(schema: &'a Schema, shape: LedgerLayout<'a>) -> Result<Vec<LedgerRow>, DatabaseError>;
     }
     changes {
         /// Applies the pending ones of `files` to the schema, in order.
@@ -152,10 +176,6 @@ engine! {
         fn behind_pooler() -> bool = false;
         /// The sessions that block those of a run's programs, each with the schema of the blocked table.
         fn blockers(run: &'a str) -> Result<Vec<Blocker>, DatabaseError> = Ok(Vec::new());
-        /// The tables with these names or with the name of a ledger, and the table that lists their schemas.
-        fn survey(known: &'a [&'a str]) -> Result<Survey, DatabaseError> = Err(unsupported());
-        /// The rows of the ledger in one schema.
-        fn recorded(schema: &'a str, shape: LedgerLayout<'a>) -> Result<Vec<LedgerRow>, DatabaseError> = Err(unsupported());
         /// The tables of one schema with their columns, without the ledger.
         fn tables(schema: &'a str, ledger: &'a str) -> Result<TableSet, DatabaseError> = Err(unsupported());
         /// The structure of a template.

@@ -1,7 +1,19 @@
 //! The facts that the doctor reads from a database, each fetched independently. None means that the engine has no such fact.
 
+use crate::cause::Cause;
+
 /// A fact, or the reason why it is unknown.
 pub(crate) type Fact<T> = Option<Result<T, String>>;
+
+/// A server of tenants' databases.
+#[derive(Debug)]
+pub(crate) struct ExaminedServer {
+    pub(crate) address: String,
+    /// The number of tenants' databases on it.
+    pub(crate) databases: usize,
+    /// Its facts, or why no login was possible.
+    pub(crate) examined: Result<Examined, Cause>,
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Examined {
@@ -27,6 +39,8 @@ pub(crate) struct Writer {
     pub(crate) name: String,
     pub(crate) superuser: bool,
     pub(crate) creates_roles: bool,
+    /// May create databases.
+    pub(crate) creates_databases: bool,
     /// May create schemas.
     pub(crate) creates_schemas: bool,
     /// May create tables in the shared schema; true if the schema does not exist yet.

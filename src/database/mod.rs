@@ -35,6 +35,7 @@ pub(crate) use self::{
         Applied, ApplyEnd, ApplyError, Attempt, Blocker, DatabaseError, Intent, ProvisionError,
         ProvisionState, Recovered, RecoveryResult,
     },
+    postgres::DatabaseLock,
     request::{InspectRequest, Limits, NO_PROGRESS, ProvisionRequest, Schema},
     session::{LockProof, LockSession},
 };

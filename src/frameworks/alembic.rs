@@ -32,6 +32,7 @@ pub(super) static ALEMBIC: FileLedger = FileLedger {
     is_ordered: false,
     ids: |file| Ok(vec![revision(file)?.id]),
     read,
+    is_atomic: true,
     read_line,
 };
 

@@ -17,6 +17,7 @@ pub(super) static CUSTOM: FileLedger = FileLedger {
     is_ordered: true,
     ids: |file| Ok(vec![file.id.clone()]),
     read: by_id,
+    is_atomic: true,
     read_line: |_| None,
 };
 
@@ -80,5 +81,13 @@ const RECIPES: &[Signature] = &[
         beside: None,
         folders: &["migrations", "atlas/migrations"],
         lines: "ledger = { table = \"atlas_schema_revisions\", id = \"version\", applied_when = \"applied = total AND coalesce(error, '') = ''\", where = \"version NOT LIKE '.%'\", files = [\"{digits}_{name}.sql\", \"{digits}.sql\"] }\napply = { run = [\"./migrate\", \"{schema}\"] }\n",
+    },
+    Signature {
+        title: "Liquibase",
+        table: "databasechangelog",
+        columns: &["id", "author", "filename", "dateexecuted", "orderexecuted", "exectype", "md5sum"],
+        beside: None,
+        folders: &["changesets.txt"],
+        lines: "ledger = { table = \"databasechangelog\", id = \"id\", applied_when = \"exectype IN ('EXECUTED', 'RERAN', 'MARK_RAN')\" }\napply = { run = [\"./migrate\", \"{schema}\"] }\n",
     },
 ];

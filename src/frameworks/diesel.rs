@@ -24,6 +24,7 @@ pub(super) static DIESEL: FileLedger = FileLedger {
     is_ordered: false,
     ids: |file| Ok(vec![version(file)]),
     read,
+    is_atomic: true,
     read_line: |_| None,
 };
 

@@ -37,6 +37,7 @@ pub(super) static DRIZZLE: FileLedger = FileLedger {
     // All entries run in one transaction.
     ids: |_| Ok(Vec::new()),
     read,
+    is_atomic: true,
     read_line: |_| None,
 };
 

@@ -52,6 +52,11 @@ pub(crate) trait External: fmt::Debug + Sync {
         false
     }
 
+    /// Whether its command may be repeated after a lock time-out.
+    fn is_atomic(&self) -> bool {
+        true
+    }
+
     /// The manifest from the files on disk, without tables. It only reads files.
     fn read(&'static self, _: &config::Project) -> Result<Manifest, Failure> {
         Err(self.lacks("migration files that can be read without its program"))

@@ -33,5 +33,6 @@ pub(super) static KYSELY: FileLedger = FileLedger {
     is_ordered: false,
     ids: |file| Ok(vec![file.id.clone()]),
     read: by_id,
+    is_atomic: true,
     read_line: |_| None,
 };

@@ -24,6 +24,7 @@ pub(super) static LARAVEL: FileLedger = FileLedger {
     is_ordered: false,
     ids: |file| Ok(vec![file.id.clone()]),
     read: by_id,
+    is_atomic: true,
     read_line,
 };
 

@@ -6,10 +6,10 @@ use std::{cell::Cell, future::pending, time::Duration};
 use super::{
     batch::{Batch, MigrateError, SchemaOutcome, Step, channel_name},
     framework::StopPolicy,
-    project::{ProgramExit, ProgramSessions, Project},
+    project::{ProgramExit, Project},
 };
 use crate::{
-    deadline::Deadline, failure::Failure, outcome::ActionEvent, process::StopReason,
+    config::secret::Secret, deadline::Deadline, failure::Failure, outcome::ActionEvent, process::StopReason,
     tenants::recording::Recorded, words::duration,
 };
 
@@ -26,6 +26,8 @@ pub(crate) struct Migrating<'a> {
     pub(crate) shared_schema: &'a str,
     /// A concurrent index build waits for older transactions: a time-out would leave an invalid index.
     pub(crate) without_time_outs: bool,
+    /// The database of the only tenant, if it is not the configured one.
+    pub(crate) database_url: Option<&'a Secret>,
     /// Receives the recording of a batch of one tenant, if the framework can record.
     pub(crate) recorded: Option<&'a RecordingSlot>,
 }
@@ -37,6 +39,11 @@ impl Project<'_> {
     /// Whether the project's configuration has the command that migrates one schema.
     pub(crate) fn has_command(&self) -> bool {
         !self.settings.run.is_empty()
+    }
+
+    /// Whether the configured command may be repeated after a lock time-out.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        self.has_command() && self.framework.is_atomic()
     }
 
     /// Splits the schemas into batches, one per start of a program.
@@ -61,10 +68,12 @@ impl Project<'_> {
     async fn run_batch(
         &self,
         schemas: &[Option<String>],
-        Migrating { stop_policy, timeout, shared_schema, without_time_outs, recorded }: Migrating<'_>,
+        migrating: Migrating<'_>,
         stop: impl Future<Output = ()>,
         on_event: &dyn Fn(ActionEvent),
     ) -> Result<Vec<SchemaOutcome>, Failure> {
+        let Migrating { stop_policy, timeout, shared_schema, without_time_outs, database_url, recorded } =
+            migrating;
         let command = &self.settings.run;
         let record = match (schemas, recorded) {
             ([Some(tenant)], Some(_)) => self.framework.record(self.settings, tenant),
@@ -89,9 +98,11 @@ impl Project<'_> {
                 pending::<()>().await;
             }
         };
-        let own_sessions =
-            self.sessions.filter(|_| without_time_outs).map(ProgramSessions::without_time_outs);
-        let project = Project { sessions: own_sessions.as_ref().or(self.sessions), ..*self };
+        let sessions = self.sessions.map(|sessions| {
+            let own = if without_time_outs { sessions.without_time_outs() } else { sessions.clone() };
+            own.in_database(database_url.cloned())
+        });
+        let project = Project { sessions: sessions.as_ref(), ..*self };
         let ProgramExit { program, finished } =
             project.start(argv, Deadline::after(timeout), stop, on_line).await?;
         if let Some(why) = batch.other_database.take() {

@@ -24,6 +24,7 @@ pub(super) static MIKRO_ORM: FileLedger = FileLedger {
     is_ordered: false,
     ids: |file| Ok(vec![recorded(file)]),
     read,
+    is_atomic: true,
     read_line,
 };
 

@@ -46,6 +46,7 @@ pub(super) static PRISMA: FileLedger = FileLedger {
     is_ordered: false,
     ids: |file| Ok(vec![file.id.clone()]),
     read,
+    is_atomic: true,
     read_line: |_| None,
 };
 

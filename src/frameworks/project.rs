@@ -17,6 +17,9 @@ const GRACE: std::time::Duration = std::time::Duration::from_secs(8);
 /// libpq's variable for a session's settings.
 const OPTIONS: &str = "PGOPTIONS";
 
+/// The variable by which most tools find their database.
+const DATABASE_URL: &str = "DATABASE_URL";
+
 #[derive(Clone, Copy)]
 pub(crate) struct Project<'a> {
     pub(crate) framework: &'static dyn External,
@@ -39,11 +42,17 @@ pub(crate) struct ProgramSessions {
     pub(crate) options: Option<String>,
     /// libpq's options in the environment.
     pub(crate) given_options: Option<String>,
+    /// The database of the only tenant that the program migrates, if it is not the configured one.
+    pub(crate) database_url: Option<Secret>,
 }
 
 impl ProgramSessions {
     pub(crate) fn without_time_outs(&self) -> Self {
         Self { options: None, ..self.clone() }
+    }
+
+    pub(crate) fn in_database(self, database_url: Option<Secret>) -> Self {
+        Self { database_url, ..self }
     }
 }
 
@@ -97,6 +106,10 @@ pub(crate) fn child(
         let options = [options.as_str()].into_iter().chain(given).collect::<Vec<_>>().join(" ");
         env.retain(|(name, _)| name != OPTIONS);
         env.push((OPTIONS.into(), options));
+    }
+    if let Some(url) = sessions.and_then(|sessions| sessions.database_url.as_ref()) {
+        env.retain(|(name, _)| name != DATABASE_URL);
+        env.push((DATABASE_URL.into(), url.expose().to_owned()));
     }
     Child { argv, env, cwd: None, privileges: config::Privileges::default(), exports: false, grace: GRACE }
 }

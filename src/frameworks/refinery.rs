@@ -39,6 +39,7 @@ pub(super) static REFINERY: FileLedger = FileLedger {
     is_ordered: false,
     ids: |file| Ok(vec![file.id.clone()]),
     read,
+    is_atomic: true,
     read_line: |_| None,
 };
 

@@ -23,6 +23,7 @@ pub(super) static SEA_ORM: FileLedger = FileLedger {
     is_ordered: false,
     ids: |file| Ok(vec![name(file)?]),
     read,
+    is_atomic: true,
     read_line: |_| None,
 };
 

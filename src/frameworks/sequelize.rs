@@ -23,5 +23,6 @@ pub(super) static SEQUELIZE: FileLedger = FileLedger {
     is_ordered: false,
     ids: |file| Ok(vec![file.id.clone()]),
     read: by_id,
+    is_atomic: false,
     read_line: |_| None,
 };

@@ -24,6 +24,7 @@ pub(super) static TYPEORM: FileLedger = FileLedger {
     is_ordered: false,
     ids: |file| class_names(&String::from_utf8_lossy(&file.bytes)),
     read,
+    is_atomic: true,
     read_line: |_| None,
 };
 

@@ -37,6 +37,9 @@ pub(crate) struct DetectedLedger {
     pub(crate) registry: Option<String>,
     /// The schemas that no row of that table names.
     pub(crate) unlisted: usize,
+    /// The gate reads this tool's ledgers in a database of this engine.
+    #[serde(skip)]
+    pub(crate) is_judged: bool,
     /// The tables `[migrations]` and, if other schemas than the shared one have the ledger, `[tenants]`; None if the gate
     /// cannot judge this ledger.
     pub(crate) config: Option<String>,

@@ -1,6 +1,6 @@
 //! The doctor's checks and their results.
 
-use std::rc::Rc;
+use std::{borrow::Cow, rc::Rc};
 
 use crate::{cause::Cause, failure::Failure, tenants::gate::Judgement};
 
@@ -28,7 +28,7 @@ pub(crate) enum Remedy {
 pub(crate) struct Checked {
     pub(crate) group: &'static str,
     /// A stable identifier, for programs.
-    pub(crate) id: &'static str,
+    pub(crate) id: Cow<'static, str>,
     pub(crate) name: &'static str,
     pub(crate) verdict: Verdict,
 }

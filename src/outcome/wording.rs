@@ -31,6 +31,7 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
             ("half created", format!("the framework's command of {run} has not finished creating it"))
         }
         Finding::NoSchema => ("no schema", "the schema does not exist".into()),
+        Finding::NoDatabase => ("no database", "the tenant's database does not exist".into()),
         Finding::NoLedger { tables } if tables.is_empty() => {
             ("no ledger", "no migration was ever applied".into())
         }
@@ -266,7 +267,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
     match refusal {
         Refusal::NoApps => "the manifest does not assign tables to apps".into(),
         Refusal::NoSuchApp => "the manifest has no tables of this app for a tenant".into(),
-        Refusal::NoLedger => "its schema or ledger does not exist, or cannot be read".into(),
+        Refusal::NoLedger => "its schema, database or ledger does not exist, or cannot be read".into(),
         Refusal::Pending(names) => format!("its migrations were never applied ({})", list(names)),
         Refusal::After(apps) => {
             format!("its migrations depend on those of {}, whose tables are also lost", list(apps))

@@ -22,6 +22,12 @@ pub(super) fn text(detected: &Detected, columns: usize) -> String {
         add("", &format!("{}: `{}` in {}", ledger.tool, ledger.table, places(ledger)));
         add("  files     ", &files(ledger.files.as_ref()));
         match &ledger.config {
+            None if !ledger.is_judged => {
+                add(
+                    "  config    ",
+                    "none: in SQLite, the gate reads the ledger of plain SQL migrations only",
+                );
+            }
             None if ledger.own_schema.is_some() => {
                 add(
                     "  config    ",

@@ -76,7 +76,7 @@ pub(crate) fn json(checks: &[Checked]) -> String {
 pub(crate) fn test_suite(checks: &[Checked]) -> TestSuite<'_> {
     let cases = checks.iter().map(|check| TestCase {
         class: check.group,
-        name: check.id,
+        name: &check.id,
         result: match check.verdict.clone() {
             Verdict::Passed(message) => TestResult::Passed(message),
             Verdict::Warned(message, advice) => {
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     fn checks() -> Vec<Checked> {
-        let check = |group, id, name, verdict| Checked { group, id, name, verdict };
+        let check = |group, id: &'static str, name, verdict| Checked { group, id: id.into(), name, verdict };
         vec![
             check("configuration", "server", "server command", Verdict::failed("no `a<b>`", "install it")),
             check("configuration", "plan", "plan", Verdict::passed("3 steps")),

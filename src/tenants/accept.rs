@@ -121,6 +121,7 @@ impl Finding {
     fn items(&self) -> Vec<String> {
         match self {
             Finding::NoSchema => vec!["no schema".into()],
+            Finding::NoDatabase => vec!["no database".into()],
             Finding::NoLedger { .. } => vec!["no ledger".into()],
             Finding::Pending { migrations }
             | Finding::Unrecorded { migrations }
@@ -168,6 +169,7 @@ impl Finding {
             }
             // These findings have a single item.
             Finding::NoSchema
+            | Finding::NoDatabase
             | Finding::NoLedger { .. }
             | Finding::OtherKind { .. }
             | Finding::InvalidIndex { .. }

@@ -63,6 +63,7 @@ fn concerns(app: &str, manifest: &Manifest, finding: &mut Finding) -> bool {
         | Finding::NotListed { .. }
         | Finding::HalfCreated { .. }
         | Finding::NoSchema
+        | Finding::NoDatabase
         | Finding::NoLedger { .. }
         | Finding::Unreadable { .. }
         | Finding::StructureOfOtherServer { .. }

@@ -38,6 +38,8 @@ pub(crate) enum Finding {
         run: String,
     },
     NoSchema,
+    /// The tenant's own database does not exist.
+    NoDatabase,
     NoLedger {
         tables: Vec<String>,
     },
@@ -146,6 +148,7 @@ impl Finding {
             Finding::NotRegistered
             | Finding::HalfCreated { .. }
             | Finding::NoSchema
+            | Finding::NoDatabase
             | Finding::NoLedger { .. }
             | Finding::Pending { .. }
             | Finding::Unrecorded { .. }

@@ -191,6 +191,7 @@ pub(crate) fn judge_schema(
 ) -> Verdict {
     match state {
         SchemaState::NoSchema => Verdict::of(Finding::NoSchema),
+        SchemaState::NoDatabase => Verdict::of(Finding::NoDatabase),
         SchemaState::NoLedger { .. } if expected.migrations.is_empty() && expected.tables.is_empty() => {
             Verdict::default()
         }

@@ -44,6 +44,8 @@ pub(crate) struct Inspection {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SchemaState {
     NoSchema,
+    /// The tenant has its own database, which does not exist.
+    NoDatabase,
     /// The schema exists without a ledger. `tables` are the expected tables that exist.
     NoLedger {
         tables: BTreeSet<String>,

@@ -27,3 +27,21 @@ pub(crate) struct RegistryTable {
     /// The schemas with a ledger that it does not list.
     pub(crate) unlisted: usize,
 }
+
+/// Parts of the names of ledgers.
+const PARTS: [&str; 6] =
+    ["migration", "schema_version", "schema_revision", "schema_history", "changelog", "phinxlog"];
+
+/// The names of ledgers, as a regular expression in lower case.
+pub(crate) fn like_a_ledger() -> String {
+    format!("({})", PARTS.join("|"))
+}
+
+/// Whether a table has the name of a ledger, and not of a table in which a tool holds its lock.
+pub(crate) fn is_like_a_ledger(table: &str) -> bool {
+    let name = table.to_ascii_lowercase();
+    PARTS.iter().any(|part| name.contains(part)) && !name.ends_with(LOCK)
+}
+
+/// The end of the names of the tables in which tools hold their locks.
+pub(crate) const LOCK: &str = "lock";

@@ -68,7 +68,7 @@ impl Verdict {
     /// Whether nothing was ever applied: no schema or ledger, and none of the expected tables.
     pub(crate) fn is_fresh(&self) -> bool {
         match self.findings.as_slice() {
-            [Finding::NoSchema] => true,
+            [Finding::NoSchema | Finding::NoDatabase] => true,
             [Finding::NoLedger { tables }] => tables.is_empty(),
             _ => false,
         }
@@ -102,6 +102,7 @@ impl Verdict {
             | Finding::NotListed { .. }
             | Finding::HalfCreated { .. }
             | Finding::NoSchema
+            | Finding::NoDatabase
             | Finding::NoLedger { .. }
             | Finding::Dirty { .. }
             | Finding::Altered { .. }

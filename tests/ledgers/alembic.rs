@@ -15,7 +15,7 @@ apply = { run = ["alembic", "-x", "tenant={schema}", "upgrade", "heads"] }
 "#;
 
 /// Two revisions, which no tenant has yet.
-fn project() -> Project {
+pub fn project() -> Project {
     project_of(MIGRATIONS)
 }
 

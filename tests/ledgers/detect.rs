@@ -74,6 +74,12 @@ fn the_ledgers_of_other_tools_are_told_apart_by_their_columns() {
             "version text, applied int, total int, error text",
             "applied = total",
         ),
+        (
+            "Liquibase",
+            "databasechangelog",
+            "id text, author text, filename text, dateexecuted timestamp, orderexecuted int, exectype text, md5sum text",
+            "tenant = \"changesets.txt\"",
+        ),
         // Under another name, the same columns show the tool.
         ("Alembic", "app_migrations", "version_num text", "ledger = { table = \"app_migrations\" }"),
         ("golang-migrate", "app_migrations", "version bigint, dirty bool", "table = \"app_migrations\""),
@@ -181,9 +187,31 @@ fn a_gate_without_a_ledger_points_at_the_ledger_that_is_there() {
     sample.portcullis.run(["detect"]).exits(0).prints("sqlx: `moved_migrations` in acme");
 }
 
+/// Each file is a schema.
+#[test]
+fn other_ledgers_in_sqlite_are_recognised_and_not_configured() {
+    let sample = Sample::complete_on(Engine::Sqlite);
+    sample.execute(
+        Some("acme"),
+        "CREATE TABLE knex_migrations (id int, name text, batch int, migration_time int)",
+    );
+    sample.execute(None, "CREATE TABLE schema_migrations (note text)");
+    let outcome = sample.portcullis.run(["detect"]).exits(0);
+    outcome
+        .prints("sqlx: `_sqlx_migrations` in 3 schemas (acme, demo, globex) and the shared schema")
+        .prints("Knex: `knex_migrations` in acme")
+        .prints("in SQLite, the gate reads the ledger of plain SQL migrations only")
+        .prints("unknown ledger: `schema_migrations` (note) in shared");
+}
+
 #[test]
 fn sql_migrations_are_configured_by_their_ledger_when_the_folders_tell_nothing() {
-    let sample = Sample::complete_on(Engine::Postgres);
+    sql_migrations_are_configured_by_their_ledger(&Sample::complete_on(Engine::Postgres));
+    let sample = Sample::complete_on(Engine::Sqlite).env("DATABASE_URL", "sqlite://var");
+    sql_migrations_are_configured_by_their_ledger(&sample);
+}
+
+fn sql_migrations_are_configured_by_their_ledger(sample: &Sample) {
     let path = |name: &str| sample.portcullis.path(name);
     fs::remove_file(path("config.toml")).unwrap();
     // Deeper than `init-config` searches for folders.

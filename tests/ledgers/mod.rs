@@ -2,6 +2,7 @@
 
 mod alembic;
 mod custom;
+mod databases;
 mod detect;
 mod laravel;
 mod node;

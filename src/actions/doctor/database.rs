@@ -6,12 +6,13 @@ use super::{
 };
 use crate::{
     actions::context::RunContext,
-    config::{Action, Config, Scope},
+    config::{Action, Config, Registry, Scope},
     database::{
         DatabaseError,
-        examined::{Examined, Pooler},
+        examined::{Examined, ExaminedServer, Pooler},
     },
-    outcome::doctor::{Remedy, Verdict},
+    outcome::doctor::{Checked, Remedy, Verdict},
+    words::count,
 };
 
 pub(super) const CHECKS: [Check<Facts>; 7] = [
@@ -28,6 +29,8 @@ pub(super) const CHECKS: [Check<Facts>; 7] = [
 const LOCKS_A_TABLE: u64 = 4;
 /// The connections that the gate opens.
 const CONNECTIONS: u64 = 5;
+/// The same for the databases of one server.
+const PER_SERVER: u64 = 8;
 const DOUBTFUL_SKEW: i64 = 5_000;
 const WRONG_SKEW: i64 = 60_000;
 
@@ -39,6 +42,7 @@ pub(super) struct Facts {
     /// The lock's holder, if it has one, or why it cannot be read.
     pub(super) lock: Option<Result<Option<String>, DatabaseError>>,
     is_server: bool,
+    layout: Layout,
     /// The objects that the configured steps change.
     changes: Changes,
     jobs: u64,
@@ -47,7 +51,19 @@ pub(super) struct Facts {
     tables: u64,
 }
 
-#[derive(Default)]
+/// Where the tenants are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Layout {
+    /// In this database.
+    #[default]
+    Schemas,
+    /// In databases of their own, and this one has the registry.
+    Registry,
+    /// In databases of this server.
+    Databases,
+}
+
+#[derive(Clone, Copy, Default)]
 struct Changes {
     shared: bool,
     tenants: bool,
@@ -78,6 +94,10 @@ impl Facts {
                 .database
                 .as_ref()
                 .is_some_and(|database| database.capabilities(None).server),
+            layout: match &context.config.registry {
+                Some(Registry { database: Some(_), .. }) => Layout::Registry,
+                _ => Layout::Schemas,
+            },
             changes: Changes::of(&context.config),
             jobs: apply.and_then(|apply| u64::try_from(apply.jobs).ok()).unwrap_or(1),
             tenants: u64::try_from(names.len()).unwrap_or(u64::MAX),
@@ -89,6 +109,43 @@ impl Facts {
             facts.lock = Some(Box::pin(database.probe_lock(&context.run)).await);
         }
         facts
+    }
+
+    /// One check for each server of tenants' databases.
+    pub(super) async fn tenant_servers(&self, context: Option<&RunContext>) -> Vec<Checked> {
+        let Some(Ok(database)) = context.map(RunContext::database) else { return Vec::new() };
+        let servers = database.examine_servers().await.into_iter();
+        servers.map(|server| self.tenant_server(server)).collect()
+    }
+
+    fn tenant_server(&self, server: ExaminedServer) -> Checked {
+        let ExaminedServer { address, databases, examined } = server;
+        let (connection, examined) = match examined {
+            Ok(examined) => (Connection::Ready, examined),
+            Err(why) => (Connection::Failed(why), Examined::default()),
+        };
+        let changes = Changes { makes_tenants: self.changes.makes_tenants, ..Changes::default() };
+        let facts = Facts {
+            connection,
+            examined,
+            lock: None,
+            layout: Layout::Databases,
+            changes,
+            tenants: 1,
+            ..*self
+        };
+        let checks = [reachable, privileges, gate_role, pooler, limits, clock].map(|check| check(&facts));
+        let verdict = match worst(checks) {
+            Some(Verdict::Failed(why, remedy)) => Verdict::Failed(format!("{address}: {why}"), remedy),
+            Some(Verdict::Warned(why, remedy)) => Verdict::Warned(format!("{address}: {why}"), remedy),
+            _ => {
+                let major = facts.examined.major.and_then(Result::ok).unwrap_or_default();
+                let databases = count(databases, "database");
+                Verdict::passed(format!("{address}: PostgreSQL {major}, {databases} of tenants"))
+            }
+        };
+        let id = format!("server {address}").into();
+        Checked { group: "database", id, name: "server of tenants", verdict }
     }
 
     /// Judges a fact that only a server has, once it is connected.
@@ -105,6 +162,15 @@ impl Facts {
     }
 }
 
+/// The verdict that needs attention first.
+fn worst(verdicts: impl IntoIterator<Item = Verdict>) -> Option<Verdict> {
+    verdicts.into_iter().min_by_key(|verdict| match verdict {
+        Verdict::Failed(..) => 0,
+        Verdict::Warned(..) => 1,
+        _ => 2,
+    })
+}
+
 fn reachable(facts: &Facts) -> Verdict {
     match &facts.connection {
         Connection::Ready => Verdict::passed("logged in"),
@@ -117,11 +183,16 @@ fn reachable(facts: &Facts) -> Verdict {
 fn privileges(facts: &Facts) -> Verdict {
     facts.of_server(facts.examined.writer.as_ref(), |writer| {
         let Changes { shared, tenants, makes_tenants } = facts.changes;
+        let (layout, name) = (facts.layout, &writer.name);
+        if makes_tenants && layout == Layout::Databases && !writer.creates_databases {
+            let remedy = format!("ALTER ROLE {name} CREATEDB");
+            return Verdict::failed(format!("`{name}` lacks CREATEDB, for new tenants"), remedy);
+        }
         let mut lacks = Vec::new();
-        if makes_tenants && !writer.creates_schemas {
+        if makes_tenants && layout == Layout::Schemas && !writer.creates_schemas {
             lacks.push("CREATE on the database, for new tenants".to_owned());
         }
-        if makes_tenants && !writer.registers {
+        if makes_tenants && layout != Layout::Databases && !writer.registers {
             lacks.push("SELECT, INSERT and DELETE on the registry".to_owned());
         }
         if shared && !writer.creates_shared {
@@ -133,7 +204,6 @@ fn privileges(facts: &Facts) -> Verdict {
         if tenants && !writer.others.is_empty() {
             lacks.push(format!("the ownership of {}", some(&writer.others)));
         }
-        let name = &writer.name;
         if !lacks.is_empty() {
             let remedy = format!(
                 "GRANT them to {name} (ownership: ALTER TABLE ... OWNER TO {name}, or GRANT the owner's role), or name the \
@@ -143,7 +213,10 @@ fn privileges(facts: &Facts) -> Verdict {
         }
         if writer.superuser || writer.creates_roles {
             let what = if writer.superuser { "is a superuser" } else { "may create roles" };
-            let remedy = "let an ordinary role own the schemas: CREATE on the database is all that it needs";
+            let remedy = match layout {
+                Layout::Schemas => "let an ordinary role own the schemas: CREATE on the database is all that it needs",
+                _ => "let an ordinary role own the databases: CREATEDB is all that it needs",
+            };
             return Verdict::warned(format!("`{name}` {what}, which is more than it needs"), remedy);
         }
         Verdict::passed(format!("`{name}` has the privileges that the steps need"))
@@ -203,7 +276,11 @@ fn lock(facts: &Facts) -> Verdict {
 fn limits(facts: &Facts) -> Verdict {
     facts.of_server(facts.examined.limits.as_ref(), |limits| {
         let Facts { jobs, tenants, tables, .. } = facts;
-        let needed = CONNECTIONS.max(jobs + 2);
+        let needed = match facts.layout {
+            // A command has its own session beside the lock of its database.
+            Layout::Databases => PER_SERVER.max(2 * jobs + 2),
+            _ => CONNECTIONS.max(jobs + 2),
+        };
         let room = limits.max_connections.saturating_sub(limits.reserved);
         if room < needed {
             return Verdict::failed(

@@ -21,7 +21,7 @@ pub(crate) async fn examine(input: &DoctorInput<'_>, loaded: &Loaded) -> Vec<Che
     let mut checks = group("configuration", &config::CHECKS, loaded);
     checks.push(Checked {
         group: "configuration",
-        id: "manifest-fresh",
+        id: "manifest-fresh".into(),
         name: "manifest is fresh",
         verdict: config::manifest(context).await,
     });
@@ -30,6 +30,7 @@ pub(crate) async fn examine(input: &DoctorInput<'_>, loaded: &Loaded) -> Vec<Che
     let database = facts::DatabaseFacts::of(context).await;
     let server = database::Facts::of(context, &database).await;
     checks.extend(group("database", &database::CHECKS, &server));
+    checks.extend(server.tenant_servers(context).await);
     let tenants = tenants::Facts::of(context, &server, database).await;
     checks.extend(group("tenants", &tenants::CHECKS, &tenants));
     let code = code::Code::of(input.path, context).await;
@@ -38,7 +39,11 @@ pub(crate) async fn examine(input: &DoctorInput<'_>, loaded: &Loaded) -> Vec<Che
 }
 
 fn group<F>(group: &'static str, checks: &[Check<F>], facts: &F) -> Vec<Checked> {
-    let made =
-        |check: &Check<F>| Checked { group, id: check.id, name: check.name, verdict: (check.run)(facts) };
+    let made = |check: &Check<F>| Checked {
+        group,
+        id: check.id.into(),
+        name: check.name,
+        verdict: (check.run)(facts),
+    };
     checks.iter().map(made).collect()
 }

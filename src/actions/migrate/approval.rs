@@ -12,7 +12,7 @@ use super::{
 use crate::{
     actions::{context::RunContext, judge::inspect, run_state::RunState},
     config::{OnTenantFailure, Source, Transaction, Wave},
-    database::{MigrationFile, sql_locks},
+    database::{MigrationFile, Schema, sql_locks},
     failure::Failure,
     files,
     frameworks::{Request, sql},
@@ -195,7 +195,8 @@ async fn measured(
     let (tenant, _) = found.tenants.iter().find(has_all)?;
     // The time takes the place of the description.
     let shape = LedgerLayout { name: Some("execution_time"), ..sql::SHAPE };
-    let rows = context.database().ok()?.recorded(tenant, shape).await.ok()?;
+    let schema = Schema::Tenant(tenant.clone());
+    let rows = context.database().ok()?.recorded(&schema, shape).await.ok()?;
     let times = ids.iter().map(|id| rows.iter().find(|row| row.id == *id)?.name.parse().ok());
     let nanoseconds: Vec<u64> = times.collect::<Option<_>>()?;
     Some((tenant.clone(), Duration::from_nanos(nanoseconds.into_iter().sum())))

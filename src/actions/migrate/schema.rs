@@ -13,7 +13,7 @@ use crate::{
     },
     cause::Kind,
     config::{OnTenantFailure, Selection},
-    database::{ApplyEnd, ApplyError, Limits, LockMode, MigrationFile, Schema},
+    database::{ApplyEnd, ApplyError, DatabaseLock, Limits, LockMode, MigrationFile, Schema},
     failure::Failure,
     frameworks::{self, Migrating, Project, RecordingSlot, SchemaOutcome, StopPolicy},
     outcome::{ActionEvent, SchemaFailure},
@@ -64,6 +64,14 @@ async fn migrated(
     recorded: Option<&RecordingSlot>,
 ) -> Vec<SchemaResult> {
     let Some(first) = schemas.first() else { return Vec::new() };
+    // A run of another registry may have the same database as a tenant.
+    let _database_lock = match first {
+        Some(tenant) if project.has_command() => match lock_database(context, tenant).await {
+            Ok(lock) => lock,
+            Err(error) => return vec![(first.clone(), Err(error))],
+        },
+        _ => None,
+    };
     let run = async {
         locked.check().await?;
         let apply = &context.migrations()?.apply;
@@ -75,12 +83,19 @@ async fn migrated(
         let shared_schema = manifest.shared_schema.as_deref().unwrap_or("public");
         // Portcullis's own program for Django does this for each statement.
         let without_time_outs = project.has_command() && leaves_transaction(context, schemas).await?;
-        let migrating =
-            Migrating { stop_policy, timeout: apply.timeout, shared_schema, without_time_outs, recorded };
+        let url = context.database_url(schemas).await?;
+        let migrating = Migrating {
+            stop_policy,
+            timeout: apply.timeout,
+            shared_schema,
+            without_time_outs,
+            database_url: url.as_ref(),
+            recorded,
+        };
         let mut retry = Retry::new(PAUSES).at_most(ATTEMPTS);
         loop {
             let outcomes = project.migrate(schemas, migrating, stop.requested(), on_event).await;
-            let is_repeatable = project.has_command() && !without_time_outs && !stop.is_requested();
+            let is_repeatable = project.is_repeatable() && !without_time_outs && !stop.is_requested();
             if !is_repeatable || !is_locked(&outcomes) || !retry.pause().await {
                 return Ok(outcomes);
             }
@@ -107,6 +122,12 @@ async fn migrated(
     };
     let migrated = |()| vec!["its pending migrations".into()];
     outcomes.map(|(tenant, result)| (tenant, result.map(migrated).map_err(with_blockers))).collect()
+}
+
+async fn lock_database(context: &RunContext, tenant: &str) -> Result<Option<DatabaseLock>, MigrateError> {
+    let locked = context.database().map_err(MigrateError::Run)?.lock_database(tenant).await;
+    let limits = context.limits().map_err(MigrateError::Run)?;
+    locked.map_err(|error| failed(Some(tenant), &limits, error))
 }
 
 /// Whether the only schema of a batch failed because of another session's lock.

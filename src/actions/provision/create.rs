@@ -146,15 +146,17 @@ async fn migrated(
     database.begin(locked, new, &context.limits()?).await.map_err(|error| Failed::of(new, error))?;
     locked.check().await?;
     let timeout = context.migrations()?.apply.timeout;
+    let schemas = [Some(new.schema.clone())];
+    let url = context.database_url(&schemas).await?;
     // Only a tenant's schema is created here, by all migrations.
     let migrating = Migrating {
         stop_policy: StopPolicy::AtOnce,
         timeout,
         shared_schema: "",
         without_time_outs: project.has_command() && manifest.creation_commits_by_itself(&manifest.tenant),
+        database_url: url.as_ref(),
         recorded: None,
     };
-    let schemas = [Some(new.schema.clone())];
     match project.migrate(&schemas, migrating, pending(), on_event).await.pop() {
         Some((_, Ok(()))) => {}
         Some((_, Err(MigrateError::Schema(schema, output)))) => {

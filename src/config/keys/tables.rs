@@ -209,7 +209,7 @@ const ACCEPT: Section = Section::new(
     &[
         key!(tenant: Text, required, "The tenant."),
         key!(what: OneOrMany(&Text), required,
-            "A migration, a table, `table.column` or an index as in the box, or `no schema` or `no ledger`."),
+            "A migration, a table, `table.column` or an index as in the box, or `no schema`, `no database` or `no ledger`."),
         key!(until: Day, required, "The last day (UTC) on which the finding is accepted."),
         key!(reason: Text, required, "The reason, which the reports show."),
     ],

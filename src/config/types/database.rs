@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::config::{
     libpq::{Parameters, hosts::Host},
-    secret::Password,
+    secret::{Password, Secret},
     tenant_database::TenantDatabase,
 };
 
@@ -54,6 +56,37 @@ impl Postgres {
         let given = own.into_iter().chain(others).filter(|(_, value)| !value.is_empty());
         let quoted = |value: &str| value.replace('\\', "\\\\").replace('\'', "\\'");
         given.map(|(name, value)| format!("{name}='{}'", quoted(&value))).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl Postgres {
+    /// The URL for a program, with the current password.
+    pub(crate) fn url(&self, password: Option<&Secret>) -> Secret {
+        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let mut parameters: Vec<(&str, &str)> = Vec::new();
+        let mut hosts = Vec::new();
+        for host in &self.hosts {
+            // Few clients read a socket's folder in the place of the host.
+            if host.is_socket() {
+                parameters.push(("host", &host.name));
+                hosts.push(format!("localhost:{}", host.port));
+            } else {
+                hosts.push(host.to_string());
+            }
+        }
+        let others = self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        parameters.extend(others.filter(|(name, _)| !matches!(*name, "service" | "servicefile")));
+        let parameters = parameters.iter().map(|(name, value)| format!("{name}={}", encoded(value)));
+        let parameters = parameters.collect::<Vec<_>>().join("&");
+        let password = password.map(|password| format!(":{}", encoded(password.expose())));
+        Secret::new(format!(
+            "postgres://{}{}@{}/{}{}{parameters}",
+            encoded(&self.user),
+            password.unwrap_or_default(),
+            hosts.join(","),
+            encoded(&self.name),
+            if parameters.is_empty() { "" } else { "?" },
+        ))
     }
 }
 

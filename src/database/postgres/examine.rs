@@ -86,7 +86,8 @@ impl Postgres {
             "SELECT r.rolname::text, r.rolsuper::text, r.rolcreaterole::text, \
              has_database_privilege(current_database(), 'CREATE')::text, \
              coalesce((SELECT has_schema_privilege(n.oid, 'CREATE') FROM pg_namespace n \
-               WHERE n.nspname::text = {}), true)::text, coalesce({registers}, true)::text \
+               WHERE n.nspname::text = {}), true)::text, coalesce({registers}, true)::text, \
+             (r.rolsuper OR r.rolcreatedb)::text \
              FROM pg_roles r WHERE r.rolname = current_user",
             literal(&self.config.shared_schema),
         );
@@ -115,6 +116,7 @@ impl Postgres {
             creates_schemas: flag(3)?,
             creates_shared: flag(4)?,
             registers: flag(5)?,
+            creates_databases: flag(6)?,
             closed: texts(&mut reading, &closed).await?,
             others: texts(&mut reading, &others).await?,
         };

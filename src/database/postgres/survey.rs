@@ -11,21 +11,17 @@ use super::{
     read_only::Reading,
 };
 use crate::{
-    database::DatabaseError,
+    database::{DatabaseError, Schema},
     tenants::{
         inspection::LedgerRow,
         ledger::LedgerLayout,
-        survey::{LedgerTable, RegistryTable, Survey},
+        survey::{self, LedgerTable, RegistryTable, Survey},
     },
 };
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The columns of the shared schema that are compared with the names of the schemas.
 const MOST_COLUMNS: usize = 200;
-/// Names of ledgers, as a regular expression.
-const LIKE_A_LEDGER: &str = "(migration|schema_(version|revision|history)|changelog|phinxlog)";
-/// Names of the tables in which tools hold their locks.
-const LIKE_A_LOCK: &str = "lock$";
 
 impl Postgres {
     pub(crate) async fn survey(&self, known: &[&str]) -> Result<Survey, DatabaseError> {
@@ -38,11 +34,11 @@ impl Postgres {
     /// The rows of the ledger in one schema.
     pub(crate) async fn recorded(
         &self,
-        schema: &str,
+        schema: &Schema,
         shape: LedgerLayout<'_>,
     ) -> Result<Vec<LedgerRow>, DatabaseError> {
         let mut reading = Reading::open(self.reader(), TIMEOUT).await?;
-        let rows = reading.rows(&ledgers::select(shape, 1, schema)).await;
+        let rows = reading.rows(&ledgers::select(shape, 1, self.schema_name(schema))).await;
         reading.close().await;
         Ok(rows?.iter().map(ledgers::recorded).collect::<Result<_, _>>()?)
     }
@@ -58,8 +54,8 @@ async fn read(reading: &mut Reading, shared: &str, known: &[&str]) -> Result<Sur
          AND n.nspname !~ '^pg_' AND n.nspname <> {} AND n.nspname !~ {} \
          GROUP BY n.oid, c.oid, n.nspname, c.relname ORDER BY n.nspname, c.relname",
         array(known.iter().map(|table| Some(*table))),
-        literal(LIKE_A_LEDGER),
-        literal(LIKE_A_LOCK),
+        literal(&survey::like_a_ledger()),
+        literal(&format!("{}$", survey::LOCK)),
         literal(metadata_schema::SCHEMA),
         literal(TEMPORARY_SCHEMA),
     );

@@ -199,7 +199,7 @@ pub(super) async fn own_ledger(connection: &mut SqliteConnection) -> Result<Vec<
     ledger(connection, LEDGER).await
 }
 
-async fn ledger(
+pub(super) async fn ledger(
     connection: &mut SqliteConnection,
     shape: LedgerLayout<'_>,
 ) -> Result<Vec<LedgerRow>, sqlx::Error> {

@@ -13,6 +13,7 @@ mod provision;
 mod registry;
 mod restore;
 mod structure;
+mod survey;
 mod table_probe;
 #[cfg(test)]
 mod tests;

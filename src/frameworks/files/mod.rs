@@ -45,6 +45,8 @@ pub(super) struct FileLedger {
     pub(super) ids: fn(&SourceFile) -> Result<Vec<String>, String>,
     /// Reads the migrations from the files.
     pub(super) read: fn(&[SourceFile]) -> Result<Vec<Migration>, String>,
+    /// A migration that failed in a transaction changed nothing, unless its file may leave the transaction.
+    pub(super) is_atomic: bool,
     /// The progress in an output line of its command.
     pub(super) read_line: fn(&str) -> Option<Progress<'_>>,
 }
@@ -100,6 +102,10 @@ impl External for FileLedger {
 
     fn reads_files(&self) -> bool {
         true
+    }
+
+    fn is_atomic(&self) -> bool {
+        self.is_atomic
     }
 
     fn read(&'static self, project: &config::Project) -> Result<Manifest, Failure> {

@@ -30,7 +30,7 @@ pub(super) fn advise(steps: &mut Steps, failure: &Failure, explained: bool) {
     }
     if let Failure::Provisioning { tenant, left: Cleanup::Unproven, .. } = failure {
         steps.add_step(format!(
-            "inspect the schema of {tenant}: if it is a real tenant, add its registry row; if it is not, drop the schema manually",
+            "inspect {tenant}: if it is a real tenant, add its registry row; if it is not, drop its schema or database manually",
         ));
         steps.apply("or delete a registered tenant", steps::delete(tenant));
     }
@@ -57,10 +57,12 @@ fn last_step(failure: &Failure, again: &str, is_explained: bool) -> Option<Strin
     let lead = if is_explained { "then" } else { "correct the cause, then" };
     Some(match failure {
         Failure::Provisioning { tenant, left: Cleanup::Complete, .. } => {
-            format!("{lead} {again}; the schema, rows and journal entry of {tenant} were removed")
+            format!(
+                "{lead} {again}; the schema or database, the rows and the journal entry of {tenant} were removed"
+            )
         }
         Failure::Provisioning { tenant, left: Cleanup::TenantsRemoved, .. } => format!(
-            "{lead} {again}; the schema, rows and journal entry of {tenant} were removed, and what the command wrote to \
+            "{lead} {again}; the schema or database, the rows and the journal entry of {tenant} were removed, and what the command wrote to \
              other schemas or tables remains"
         ),
         Failure::Provisioning { tenant, left: Cleanup::NothingCreated, .. } if !is_explained => {

@@ -31,12 +31,16 @@ pub(super) fn lost(steps: &mut Steps, judgement: &Judgement, first_start: bool) 
     }
     let mut gone = with(|finding| match finding {
         Finding::NoLedger { tables } => tables.is_empty(),
-        finding => matches!(finding, Finding::NoSchema),
+        finding => matches!(finding, Finding::NoSchema | Finding::NoDatabase),
     });
     // An empty shared schema means a first start.
     gone.retain(|schema| schema.is_some() || !first_start);
     if !gone.is_empty() {
-        steps.cause("the schema was dropped, or the tenant was registered without being created");
+        steps.cause(if with(|finding| matches!(finding, Finding::NoDatabase)).is_empty() {
+            "the schema was dropped, or the tenant was registered without being created"
+        } else {
+            "the database was dropped, or the tenant was registered without being created"
+        });
         let text = format!("restore {} from a backup, or delete the tenant", names(&gone));
         match gone.first() {
             Some(Some(tenant)) => steps.apply(text, steps::delete(tenant)),

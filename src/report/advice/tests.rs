@@ -59,6 +59,7 @@ pub(super) fn findings() -> Vec<Finding> {
         Finding::NotListed { registry: manifest::Kind::View },
         Finding::HalfCreated { run: "run 1 at 2026".into() },
         Finding::NoSchema,
+        Finding::NoDatabase,
         Finding::NoLedger { tables: Vec::new() },
         Finding::NoLedger { tables: some() },
         Finding::Pending { migrations: some().into() },
@@ -141,7 +142,9 @@ fn row(finding: &Finding) -> Option<&'static str> {
         Finding::NotListed { .. } => "`not listed`",
         Finding::HalfCreated { .. } => "`half created`",
         Finding::NoLedger { tables } if !tables.is_empty() => "`no ledger`, but tables",
-        Finding::NoSchema | Finding::NoLedger { .. } => "`no schema`, or no table in it",
+        Finding::NoSchema | Finding::NoDatabase | Finding::NoLedger { .. } => {
+            "`no schema` or `no database`, or no table in it"
+        }
         Finding::Pending { .. } => "`pending`",
         Finding::Unrecorded { .. } => "`not recorded`",
         Finding::Dirty { .. } => "`dirty`",
@@ -207,7 +210,7 @@ fn all_renderers_give_the_same_advice_for_the_same_finding() {
         assert_eq!(facts.next[..findings_alone.len()], findings_alone[..], "{finding:?}");
         let check = doctor::Checked {
             group: "tenants",
-            id: "tenants-complete",
+            id: "tenants-complete".into(),
             name: "all tenants are complete",
             verdict: doctor::Verdict::Failed("bad".into(), Remedy::Findings(Rc::new(judgement))),
         };

@@ -220,6 +220,7 @@ fn comparable(verdict: &Verdict) -> bool {
             Finding::NotRegistered
                 | Finding::NotListed { .. }
                 | Finding::NoSchema
+                | Finding::NoDatabase
                 | Finding::NoLedger { .. }
                 | Finding::Pending { .. }
                 | Finding::Unrecorded { .. }

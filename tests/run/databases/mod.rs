@@ -1,5 +1,8 @@
 //! A database for each tenant, on one server and on several.
 
+mod locks;
+mod servers;
+
 use nix::sys::signal::Signal;
 
 use crate::{
@@ -114,6 +117,7 @@ fn each_tenant_has_its_own_database_from_its_creation_to_its_deletion() {
     project.portcullis.paste(delete).exits(0);
     assert_eq!((project.databases().len(), project.tenants().len()), (3, 3));
     project.portcullis.run(["doctor"]).exits(0);
+    project.portcullis.run(["history"]).exits(0).prints("acme: deleted").prints("a, b, c: ");
 }
 
 #[test]
@@ -130,7 +134,12 @@ fn every_fault_of_one_database_is_reported_for_its_tenant_alone() {
     project.server.execute("app_b", "ALTER TABLE item ALTER COLUMN n TYPE bigint");
 
     project.server.execute("postgres", "DROP DATABASE app_c");
-    project.portcullis.run(["verify"]).exits(1).prints("no schema").prints("c");
+    project.portcullis.run(["verify"]).exits(1).prints("no database").prints("c");
+    project
+        .portcullis
+        .run(["repair", "c", "--restore"])
+        .exits(1)
+        .prints("its schema, database or ledger does not exist");
     project.server.execute("postgres", "CREATE DATABASE app_c");
     project.portcullis.run(["verify"]).exits(1).prints("no ledger");
 }

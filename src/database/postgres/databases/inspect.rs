@@ -28,7 +28,7 @@ use crate::{
 const PER_SERVER: usize = 8;
 
 /// The SQLSTATE of a database that does not exist.
-const NO_DATABASE: &str = "3D000";
+pub(super) const NO_DATABASE: &str = "3D000";
 
 /// A tenant and its database.
 type Tenant = (String, config::Postgres);
@@ -82,12 +82,12 @@ impl Router {
 
     /// Marks tenants that were deleted during the inspection, row and database.
     async fn note_vanished(&self, found: &mut Inspection) -> Result<(), DatabaseError> {
-        if !found.tenants.values().any(|state| *state == SchemaState::NoSchema) {
+        if !found.tenants.values().any(|state| *state == SchemaState::NoDatabase) {
             return Ok(());
         }
         let still = self.home.registered().await?;
         for (tenant, state) in &mut found.tenants {
-            if *state == SchemaState::NoSchema && !still.contains(tenant) {
+            if *state == SchemaState::NoDatabase && !still.contains(tenant) {
                 *state = SchemaState::Vanished;
             }
         }
@@ -142,7 +142,7 @@ impl FleetInspection<'_> {
         let connection = match connect::connect(database.reader()).await {
             Ok(connection) => connection,
             Err(DatabaseError::Never(why)) if why.sqlstate() == Some(NO_DATABASE) => {
-                return Ok(SchemaState::NoSchema);
+                return Ok(SchemaState::NoDatabase);
             }
             Err(error) => return Err(error),
         };

@@ -10,11 +10,14 @@ use super::Router;
 use crate::{
     config,
     database::{
-        DatabaseError, OrphanedBackend,
+        ApplyEnd, ApplyError, DatabaseError, OrphanedBackend, Schema,
         postgres::{
+            apply::TRANSACTION,
             connect,
+            connection::Connection,
             lock::{self, orphaned_backends},
             read_only::Reading,
+            run_migration::{self, Lifetime},
         },
         registry_rows::RegistryRows,
     },
@@ -29,12 +32,14 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Session(pub(crate) HomeSession);
 
+/// By address: the configuration of one of the server's databases, and the tenants' databases on it.
+pub(super) type Servers = BTreeMap<String, (config::Postgres, Vec<String>)>;
+
 /// It dereferences to the session of `[database]` for everything else.
 #[derive(Debug)]
 pub(crate) struct HomeSession {
     home: lock::Session,
-    /// Each server with a connection to one of its databases, and the tenants' databases on it.
-    servers: BTreeMap<String, (config::Postgres, Vec<String>)>,
+    servers: Servers,
 }
 
 impl Deref for HomeSession {
@@ -52,7 +57,9 @@ impl DerefMut for HomeSession {
 }
 
 impl HomeSession {
-    /// Ends and returns the orphaned backends of runs that no longer hold the lock, in every database.
+    /// Ends and returns the orphaned backends of runs that no longer hold the lock, in every database. A run that this
+    /// database does not record may hold the lock of another registry with the same tenant: its sessions are not ended,
+    /// and the lock of the tenant's database excludes them.
     pub(crate) async fn end_orphaned_backends(
         &mut self,
         limit: Duration,
@@ -61,8 +68,15 @@ impl HomeSession {
         let holders = self.home.holders(limit).await?;
         for (server, (config, databases)) in &self.servers {
             let ended = async {
-                let mut connection = connect::connect(config).await?;
-                let ended = orphaned_backends::end_elsewhere(&mut connection, databases, &holders).await;
+                let direct = config.direct.as_deref().unwrap_or(config);
+                let mut connection = connect::connect(direct).await?;
+                let runs = orphaned_backends::runs_elsewhere(&mut connection, databases, &holders).await?;
+                let runs = self.home.recorded(&runs, limit).await?;
+                let ended = if runs.is_empty() {
+                    Ok(Vec::new())
+                } else {
+                    orphaned_backends::end_elsewhere(&mut connection, databases, &runs).await
+                };
                 connection.close().await;
                 Ok::<_, DatabaseError>(ended?)
             };
@@ -76,7 +90,39 @@ impl HomeSession {
     }
 }
 
+/// Holds the lock of a tenant's database until it is dropped.
+pub(crate) struct DatabaseLock(#[expect(dead_code, reason = "the lock ends with the connection")] Connection);
+
+/// The error of a tenant's database, in which the lock is that of the shared schema.
+pub(super) fn of_database(error: ApplyError, schema: &Schema) -> ApplyError {
+    match schema {
+        Schema::Tenant(tenant) if error.end == ApplyEnd::HeldByOther => {
+            let text = format!("another session is changing the database of `{tenant}`");
+            ApplyError { why: error.why.with_text(text), ..error }
+        }
+        _ => error,
+    }
+}
+
 impl Router {
+    /// Locks a tenant's database for a program, which has its own sessions. The transaction is that of a session without
+    /// a snapshot, so the lock ends with it behind a pooler, too.
+    pub(crate) async fn lock_database(&self, tenant: &str) -> Result<DatabaseLock, ApplyError> {
+        let database = self.tenant(tenant).await?;
+        let name = format!("portcullis {}", self.home.run);
+        let mut connection = run_migration::primary(database.direct(), &name).await?;
+        let settings = run_migration::session(&connection, Lifetime::Transaction);
+        connection.rows(&format!("{}; {settings}", run_migration::BEGIN)).await?;
+        let locked = lock::schema(&mut connection, &database.config.shared_schema, TRANSACTION, false).await;
+        match locked {
+            Ok(()) => Ok(DatabaseLock(connection)),
+            Err(error) => {
+                connection.close().await;
+                Err(of_database(error, &Schema::Tenant(tenant.to_owned())))
+            }
+        }
+    }
+
     pub(crate) async fn lock_session(&self, run: &str, silence: Duration) -> Result<Session, DatabaseError> {
         let home = self.home.lock_session(run, silence).await?;
         Ok(Session(HomeSession { home, servers: self.servers().await? }))
@@ -86,7 +132,7 @@ impl Router {
     pub(crate) async fn end_programs(&self, run: &str) -> Result<(), DatabaseError> {
         self.home.end_programs(run).await?;
         for (config, databases) in self.servers().await?.into_values() {
-            let mut connection = connect::connect(&config).await?;
+            let mut connection = connect::connect(config.direct.as_deref().unwrap_or(&config)).await?;
             let ended = orphaned_backends::end_programs(&mut connection, &databases, run).await;
             connection.close().await;
             ended?;
@@ -108,14 +154,13 @@ impl Router {
     }
 
     /// The servers of the registry's tenants.
-    async fn servers(&self) -> Result<BTreeMap<String, (config::Postgres, Vec<String>)>, DatabaseError> {
-        let mut servers: BTreeMap<String, (config::Postgres, Vec<String>)> = BTreeMap::new();
+    pub(super) async fn servers(&self) -> Result<Servers, DatabaseError> {
+        let mut servers = Servers::new();
         for location in self.all_locations().await?.into_values() {
             // The gate reports a location that is not valid.
             let Ok(config) = self.home.config.of_tenant(&location) else { continue };
-            let direct = config.direct.as_deref().unwrap_or(&config).clone();
-            let name = direct.name.clone();
-            servers.entry(direct.address()).or_insert_with(|| (direct, Vec::new())).1.push(name);
+            let name = config.name.clone();
+            servers.entry(config.address()).or_insert_with(|| (config, Vec::new())).1.push(name);
         }
         Ok(servers)
     }

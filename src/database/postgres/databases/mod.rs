@@ -2,6 +2,7 @@
 //! each tenant is the shared schema of its own database, on the same server or on another.
 
 mod create;
+mod examine;
 mod inspect;
 mod journal;
 mod location;
@@ -9,12 +10,13 @@ mod lock;
 mod server;
 
 pub(super) use self::location::expression;
-pub(crate) use self::lock::Session as DatabasesSession;
+use self::lock::of_database;
+pub(crate) use self::lock::{DatabaseLock, Session as DatabasesSession};
 use std::{cell::RefCell, collections::BTreeMap, ops::Deref};
 
 use super::Postgres;
 use crate::{
-    config,
+    config::{self, secret::Secret},
     database::{
         Applied, ApplyError, DatabaseError, Limits, MigrationFile, Schema, TableSet, examined::Examined,
         restorable::Restorable,
@@ -80,7 +82,8 @@ impl Router {
         files: &[MigrationFile],
         limits: &Limits,
     ) -> Result<Applied, ApplyError> {
-        self.of(schema).await?.apply(&Schema::Shared, files, limits).await
+        let done = self.of(schema).await?.apply(&Schema::Shared, files, limits).await;
+        done.map_err(|error| of_database(error, schema))
     }
 
     pub(crate) async fn record(
@@ -89,7 +92,8 @@ impl Router {
         files: &[MigrationFile],
         limits: &Limits,
     ) -> Result<(), ApplyError> {
-        self.of(schema).await?.record(&Schema::Shared, files, limits).await
+        let done = self.of(schema).await?.record(&Schema::Shared, files, limits).await;
+        done.map_err(|error| of_database(error, schema))
     }
 
     pub(crate) async fn restore(
@@ -99,7 +103,8 @@ impl Router {
         verify: &dyn Fn(&Structure) -> Result<(), String>,
         limits: &Limits,
     ) -> Result<(), ApplyError> {
-        self.of(schema).await?.restore(&Schema::Shared, statements, verify, limits).await
+        let done = self.of(schema).await?.restore(&Schema::Shared, statements, verify, limits).await;
+        done.map_err(|error| of_database(error, schema))
     }
 
     pub(crate) async fn structure(&self, schema: &Schema) -> Result<(String, Structure), DatabaseError> {
@@ -138,24 +143,26 @@ impl Router {
 
     pub(crate) async fn recorded(
         &self,
-        schema: &str,
+        schema: &Schema,
         shape: LedgerLayout<'_>,
     ) -> Result<Vec<LedgerRow>, DatabaseError> {
-        let database = self.of(&self.named(schema)).await?;
-        database.recorded(&database.config.shared_schema, shape).await
+        self.of(schema).await?.recorded(&Schema::Shared, shape).await
     }
 
     pub(crate) async fn tables(&self, schema: &str, ledger: &str) -> Result<TableSet, DatabaseError> {
-        let database = self.of(&self.named(schema)).await?;
+        let database = if schema == self.home.config.shared_schema {
+            self.home.clone()
+        } else {
+            self.tenant(schema).await?
+        };
         database.tables(&database.config.shared_schema, ledger).await
     }
 
-    fn named(&self, schema: &str) -> Schema {
-        if schema == self.home.config.shared_schema {
-            Schema::Shared
-        } else {
-            Schema::Tenant(schema.to_owned())
-        }
+    pub(crate) async fn database_url(&self, tenant: &str) -> Result<Secret, DatabaseError> {
+        let database = self.tenant(tenant).await?;
+        let config = database.direct();
+        let password = config.password.read().await.map_err(|why| DatabaseError::Failed(why.into()))?;
+        Ok(config.url(password.as_ref()))
     }
 
     pub(crate) async fn unreadable_tables(

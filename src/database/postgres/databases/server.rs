@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The database of every server that is not the configured one.
-const MAINTENANCE: &str = "postgres";
+pub(super) const MAINTENANCE: &str = "postgres";
 
 /// The comment of a database before the nonce, until the database is complete.
 const TAG: &str = "portcullis: not whole, ";

@@ -33,20 +33,44 @@ pub(super) async fn end(
     ended(connection.rows_until(&end_query(), deadline).await?)
 }
 
-/// The same in other databases of any server, for runs that are not `holders` of this registry's lock.
-pub(in super::super) async fn end_elsewhere(
+/// The id of the run to which a session `a` for changes belongs.
+const RUN_OF_SESSION: &str = "split_part(split_part(a.application_name, ':', 2), ' ', 1)";
+
+/// The sessions for changes in these databases of any server.
+fn elsewhere(databases: &[String]) -> String {
+    format!(
+        "pg_catalog.pg_stat_get_activity(NULL) a JOIN pg_catalog.pg_database d ON d.oid = a.datid \
+         WHERE d.datname::text = ANY({}) AND a.application_name LIKE '{RUN_PREFIX}%'",
+        array(databases.iter().map(|name| Some(name.as_str()))),
+    )
+}
+
+/// The runs with sessions in other databases of any server that are not `holders` of this registry's lock.
+pub(in super::super) async fn runs_elsewhere(
     connection: &mut Connection,
     databases: &[String],
     holders: &[String],
+) -> Result<Vec<String>, QueryError> {
+    let sql = format!(
+        "SELECT DISTINCT {RUN_OF_SESSION} FROM {} AND {RUN_OF_SESSION} <> ALL({})",
+        elsewhere(databases),
+        array(holders.iter().map(|name| Some(name.as_str()))),
+    );
+    let rows = connection.rows(&sql).await?;
+    rows.iter().map(|row| connect::text(row, 0).map(Option::unwrap_or_default)).collect()
+}
+
+/// Ends the backends of these runs in other databases of any server, and returns them.
+pub(in super::super) async fn end_elsewhere(
+    connection: &mut Connection,
+    databases: &[String],
+    runs: &[String],
 ) -> Result<Vec<OrphanedBackend>, QueryError> {
-    let list = |names: &[String]| array(names.iter().map(|name| Some(name.as_str())));
     let sql = format!(
         "SELECT a.pid::text, a.application_name, CASE WHEN {MAY_END} THEN pg_catalog.pg_terminate_backend(a.pid) END::text \
-         FROM pg_catalog.pg_stat_get_activity(NULL) a JOIN pg_catalog.pg_database d ON d.oid = a.datid \
-         WHERE d.datname::text = ANY({}) AND a.application_name LIKE '{RUN_PREFIX}%' \
-         AND split_part(split_part(a.application_name, ':', 2), ' ', 1) <> ALL({})",
-        list(databases),
-        list(holders),
+         FROM {} AND {RUN_OF_SESSION} = ANY({})",
+        elsewhere(databases),
+        array(runs.iter().map(|name| Some(name.as_str()))),
     );
     ended(connection.rows(&sql).await?)
 }

@@ -2,7 +2,12 @@
 //! record is deleted when the lock is released, so a record without a holder means that its run vanished: the run may
 //! be alive and not know yet that it has lost the lock.
 
-use super::super::{connection::Connection, error::QueryError, metadata_schema, quote::literal};
+use super::super::{
+    connection::Connection,
+    error::QueryError,
+    metadata_schema,
+    quote::{array, literal},
+};
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS portcullis.program (run text PRIMARY KEY, \
      began timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp())";
@@ -40,4 +45,17 @@ pub(super) fn vanished(class: i32) -> String {
 pub(super) fn forget(runs: &[String]) -> String {
     let runs: Vec<String> = runs.iter().map(|run| literal(run)).collect();
     format!("DELETE FROM portcullis.program WHERE run IN ({})", runs.join(", "))
+}
+
+/// Selects the tables with runs of this database's registries that this role may read.
+pub(super) const RECORDS: &str = "SELECT c.relname::text FROM pg_catalog.pg_class c \
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     WHERE n.nspname = 'portcullis' AND c.relname IN ('run', 'program', 'database_journal') \
+     AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')";
+
+/// Selects those of these runs that one of the tables records.
+pub(super) fn recorded(tables: &[String], runs: &[String]) -> String {
+    let runs = array(runs.iter().map(|run| Some(run.as_str())));
+    let select = |table: &String| format!("SELECT run FROM portcullis.{table} WHERE run = ANY({runs})");
+    tables.iter().map(select).collect::<Vec<_>>().join(" UNION ")
 }

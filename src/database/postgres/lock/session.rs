@@ -257,9 +257,23 @@ impl Session {
 
     /// The runs that hold this database's locks, this one included.
     pub(in super::super) async fn holders(&mut self, limit: Duration) -> Result<Vec<String>, DatabaseError> {
-        let rows = self.ask(&orphaned_backends::holders(), limit).await?;
-        let runs = rows.iter().map(|row| connect::text(row, 0).map(Option::unwrap_or_default));
-        Ok(runs.collect::<Result<_, _>>()?)
+        self.ask_texts(&orphaned_backends::holders(), limit).await
+    }
+
+    /// Those of these runs that had a lock of this database: others may hold the lock of a registry elsewhere.
+    pub(in super::super) async fn recorded(
+        &mut self,
+        runs: &[String],
+        limit: Duration,
+    ) -> Result<Vec<String>, DatabaseError> {
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tables = self.ask_texts(programs::RECORDS, limit).await?;
+        if tables.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.ask_texts(&programs::recorded(&tables, runs), limit).await
     }
 
     /// The runs that vanished while their programs could have sessions.
@@ -272,9 +286,7 @@ impl Session {
         if !connect::flag(readable, 0)? {
             return Ok(vec!["that this role may not read in portcullis.program".into()]);
         }
-        let rows = self.ask(&programs::vanished(RUN), limit).await?;
-        let runs = rows.iter().map(|row| connect::text(row, 0).map(Option::unwrap_or_default));
-        runs.collect::<Result<_, _>>().map_err(DatabaseError::from)
+        self.ask_texts(&programs::vanished(RUN), limit).await
     }
 
     /// Deletes the records of these runs' programs.
@@ -352,6 +364,13 @@ impl Session {
     fn settings(&self, lifetime: Lifetime) -> String {
         let unreachable = self.silence + MARGIN;
         run_migration::settings(self.connection.server_version(), lifetime, unreachable)
+    }
+
+    /// The first column of every row.
+    async fn ask_texts(&mut self, sql: &str, limit: Duration) -> Result<Vec<String>, DatabaseError> {
+        let rows = self.ask(sql, limit).await?;
+        let texts = rows.iter().map(|row| connect::text(row, 0).map(Option::unwrap_or_default));
+        Ok(texts.collect::<Result<_, _>>()?)
     }
 
     async fn ask(&mut self, sql: &str, limit: Duration) -> Result<Vec<Row>, DatabaseError> {
