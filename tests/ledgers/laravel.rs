@@ -12,6 +12,8 @@ const LARAVEL: Tool = Tool {
     programs: "",
     apply: &["env", "TENANT={schema}", "php", "artisan", "migrate", "--force"],
     undo: &["env", "TENANT={schema}", "php", "artisan", "migrate:rollback", "--step=1", "--force"],
+    fake: &[],
+    applies_older: true,
     write: |project, number, name, up, down| {
         let name = format!("2024_01_01_00000{number}_{name}");
         let file = format!("database/migrations/{name}.php");

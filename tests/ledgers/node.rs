@@ -4,7 +4,7 @@ use std::fs;
 
 use super::tool::{NODE, Tool, run};
 
-const PRISMA: Tool = Tool {
+pub const PRISMA: Tool = Tool {
     framework: "prisma",
     title: "Prisma",
     folder: "prisma/migrations",
@@ -12,6 +12,13 @@ const PRISMA: Tool = Tool {
     programs: NODE,
     apply: &["env", "TENANT={schema}", "prisma", "migrate", "deploy"],
     undo: &[],
+    fake: &[
+        "sh",
+        "-ec",
+        "export TENANT=$0; for name in $(ls prisma/migrations | grep ^2); do prisma migrate resolve --applied $name; done",
+        "{schema}",
+    ],
+    applies_older: true,
     write: |project, number, name, up, _| {
         let name = format!("2024010100000{number}_{name}");
         let file = format!("prisma/migrations/{name}/migration.sql");
@@ -29,6 +36,8 @@ const DRIZZLE: Tool = Tool {
     programs: NODE,
     apply: &["env", "TENANT={schema}", "drizzle-kit", "migrate"],
     undo: &[],
+    fake: &[],
+    applies_older: false,
     write: |project, number, name, up, _| {
         let name = format!("000{number}_{name}");
         let file = format!("migrations/{name}.sql");
@@ -53,6 +62,8 @@ const TYPEORM: Tool = Tool {
     programs: NODE,
     apply: &["env", "TENANT={schema}", "typeorm", "migration:run", "-d", "data-source.js"],
     undo: &["env", "TENANT={schema}", "typeorm", "migration:revert", "-d", "data-source.js"],
+    fake: &["env", "TENANT={schema}", "typeorm", "migration:run", "-d", "data-source.js", "--fake"],
+    applies_older: true,
     write: |project, number, name, up, down| {
         let class = format!("{name}170406720000{number}");
         let file = format!("migrations/170406720000{number}-{name}.js");
@@ -64,7 +75,7 @@ const TYPEORM: Tool = Tool {
     },
 };
 
-const KNEX: Tool = Tool {
+pub const KNEX: Tool = Tool {
     framework: "knex",
     title: "Knex",
     folder: "migrations",
@@ -72,6 +83,8 @@ const KNEX: Tool = Tool {
     programs: NODE,
     apply: &["env", "TENANT={schema}", "knex", "migrate:latest"],
     undo: &["env", "TENANT={schema}", "knex", "migrate:down"],
+    fake: &[],
+    applies_older: true,
     write: |project, number, name, up, down| {
         let file = format!("2024010100000{number}_{name}.js");
         let text = format!("exports.up = (k) => k.raw(`{up}`);\nexports.down = (k) => k.raw(`{down}`);\n");
@@ -88,6 +101,8 @@ const SEQUELIZE: Tool = Tool {
     programs: NODE,
     apply: &["env", "TENANT={schema}", "sequelize-cli", "db:migrate"],
     undo: &["env", "TENANT={schema}", "sequelize-cli", "db:migrate:undo"],
+    fake: &[],
+    applies_older: true,
     write: |project, number, name, up, down| {
         let file = format!("2024010100000{number}-{name}.js");
         let method = |sql: &str| format!("(q) => q.sequelize.query(`{sql}`)");
@@ -105,6 +120,8 @@ const NODE_PG_MIGRATE: Tool = Tool {
     programs: NODE,
     apply: &["node-pg-migrate", "up", "--schema", "{schema}", "--migrations-schema", "{schema}"],
     undo: &["node-pg-migrate", "down", "--schema", "{schema}", "--migrations-schema", "{schema}"],
+    fake: &["node-pg-migrate", "up", "--fake", "--schema", "{schema}", "--migrations-schema", "{schema}"],
+    applies_older: false,
     write: |project, number, name, up, down| {
         let name = format!("170406720000{number}_{name}");
         let file = format!("migrations/{name}.sql");
@@ -121,6 +138,8 @@ const KYSELY: Tool = Tool {
     programs: NODE,
     apply: &["env", "TENANT={schema}", "kysely", "migrate:latest"],
     undo: &["env", "TENANT={schema}", "kysely", "migrate:down"],
+    fake: &[],
+    applies_older: false,
     write: |project, number, name, up, down| {
         let name = format!("2024010100000{number}_{name}");
         let file = format!("migrations/{name}.ts");
@@ -141,6 +160,13 @@ const MIKRO_ORM: Tool = Tool {
     programs: NODE,
     apply: &["env", "TENANT={schema}", "mikro-orm", "migration:up"],
     undo: &["env", "TENANT={schema}", "mikro-orm", "migration:down"],
+    fake: &[
+        "sh",
+        "-ec",
+        "export TENANT=$0; for name in $(ls migrations); do mikro-orm migration:log --name $name; done",
+        "{schema}",
+    ],
+    applies_older: true,
     write: |project, number, name, up, down| {
         let class = format!("Migration2024010100000{number}_{name}");
         // MikroORM records the ending `.cjs`.
@@ -178,6 +204,8 @@ const DBMATE: Tool = Tool {
         "PGSSLMODE=disable PGOPTIONS=-csearch_path=$0 exec dbmate --no-dump-schema rollback",
         "{schema}",
     ],
+    fake: &[],
+    applies_older: true,
     write: |project, number, name, up, down| {
         let version = format!("2024010100000{number}");
         let file = format!("db/migrations/{version}_{name}.sql");
@@ -293,6 +321,25 @@ fn a_changed_drizzle_file_and_a_late_entry_are_found() {
     project.portcullis.run(["migrate", "a"]).exits(1).prints("still").prints(&late);
 }
 
+/// Sequelize runs no transaction: a repetition would make the first change again.
+#[test]
+fn a_sequelize_migration_is_not_repeated_after_a_lock_time_out() {
+    let project = SEQUELIZE.project();
+    project.database.execute("INSERT INTO a.account VALUES (1, 1)");
+    let (file, third) = SEQUELIZE.write(&project, 3, "Third", "UPDATE account SET total = total * 10", "");
+    let text = project.read(&file);
+    let second = ".then(() => q.sequelize.query(`ALTER TABLE account ADD COLUMN note text`)), down";
+    project.write(&file, &text.replace(", down", second));
+    project.manifest();
+    let config = project.read("config.toml");
+    project.write("config.toml", &config.replace("\"7s\"", "\"1s\""));
+    project.database.while_held("LOCK TABLE a.account IN ROW SHARE MODE", || {
+        project.portcullis.run(["migrate", "a"]).exits(1).prints("lock timeout").prints_not("attempt");
+    });
+    project.verify("a").exits(1).prints("pending").prints(&third);
+    assert_eq!(project.database.column("SELECT total::text FROM a.account"), ["10"]);
+}
+
 #[test]
 fn the_class_names_of_typeorm_are_the_identifiers() {
     let project = TYPEORM.project();
@@ -305,4 +352,28 @@ fn the_class_names_of_typeorm_are_the_identifiers() {
     project.write("migrations/1704067200010-y.js", &text.replace("'Renamed", "prefix + '"));
     let refused = project.portcullis.run(["manifest", "files"]).exits(78);
     refused.prints("1704067200010-y.js").prints("`name` is not a literal");
+}
+
+#[test]
+fn tenants_diverge_from_a_squashed_prisma_migration_until_it_is_recorded() {
+    let project = PRISMA.project();
+    for folder in ["20240101000001_First", "20240101000002_Second"] {
+        fs::remove_dir_all(project.path(&format!("prisma/migrations/{folder}"))).unwrap();
+    }
+    let (_, name) =
+        PRISMA.write(&project, 3, "Squashed", "CREATE TABLE account (id int PRIMARY KEY, total int)", "");
+    project.manifest();
+    let command = ["env", "TENANT={schema}", "prisma", "migrate", "resolve", "--applied", &name];
+    run(&project, "a", &command).exits(0);
+    project.verify("a").exits(0).prints("ahead").prints("20240101000001_First");
+    project.verify("b").exits(1).prints("diverged").prints("20240101000001_First").prints(&name);
+}
+
+#[test]
+fn tenants_diverge_from_migrations_that_mikro_orm_has_rolled_up_for_another() {
+    let project = MIKRO_ORM.project();
+    run(&project, "a", &["env", "TENANT={schema}", "mikro-orm", "migration:rollup"]).exits(0);
+    project.manifest();
+    project.verify("a").exits(0).prints_not("ahead");
+    project.verify("b").exits(1).prints("diverged").prints("First").prints("pending");
 }

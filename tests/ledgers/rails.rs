@@ -5,7 +5,7 @@ use std::fs;
 use super::tool::{Tool, run};
 use crate::documents::blocks::block;
 
-const RAILS: Tool = Tool {
+pub const RAILS: Tool = Tool {
     framework: "rails",
     title: "Rails",
     folder: "db/migrate",
@@ -13,6 +13,8 @@ const RAILS: Tool = Tool {
     programs: "",
     apply: &["env", "RAILS_ENV=production", "TENANT={schema}", "bin/rails", "db:migrate"],
     undo: &["env", "RAILS_ENV=production", "TENANT={schema}", "bin/rails", "db:rollback"],
+    fake: &[],
+    applies_older: true,
     write: |project, number, name, up, down| {
         let version = format!("2024010100000{number}");
         // The folder of an engine's migrations.

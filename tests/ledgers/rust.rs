@@ -15,6 +15,8 @@ const REFINERY: Tool = Tool {
     programs: LEDGERS,
     apply: &["env", "TENANT={schema}", "ledgers", "refinery", "up"],
     undo: &[],
+    fake: &[],
+    applies_older: false,
     write: |project, number, name, up, _| {
         let file = format!("migrations/V{number}__{name}.sql");
         project.write(&file, &format!("{up};\n"));
@@ -30,6 +32,8 @@ const DIESEL: Tool = Tool {
     programs: LEDGERS,
     apply: &["sh", "-c", r#"PGOPTIONS="$PGOPTIONS -csearch_path=\"$0\"" exec ledgers diesel up"#, "{schema}"],
     undo: &["sh", "-c", "PGOPTIONS=-csearch_path=$0 exec ledgers diesel down", "{schema}"],
+    fake: &[],
+    applies_older: true,
     write: |project, number, name, up, down| {
         let folder = format!("migrations/2024-01-01-00000{number}_{name}");
         let file = format!("{folder}/up.sql");
@@ -47,6 +51,8 @@ const SEA_ORM: Tool = Tool {
     programs: LEDGERS,
     apply: &["env", "TENANT={schema}", "ledgers", "sea-orm", "up"],
     undo: &["env", "TENANT={schema}", "ledgers", "sea-orm", "down"],
+    fake: &[],
+    applies_older: true,
     write: |project, number, name, up, down| {
         let name = format!("m20240101_00000{number}_{name}");
         let file = format!("migrations/{name}.rs");
