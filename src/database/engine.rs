@@ -11,11 +11,11 @@ use std::{collections::BTreeSet, future::ready, time::Duration};
 use futures_util::future::LocalBoxFuture;
 
 use super::{
-    Applied, ApplyError, Blocker, Column, Creation, DatabaseError, Derived, Intent, LockProof, LockSession,
-    MigrationFile, NoticeSender, ProvisionError, ProvisionState, Recovered, TableSet,
+    Applied, ApplyError, Blocker, Column, Creation, DatabaseError, DatabaseLock, Derived, Intent, LockProof,
+    LockSession, MigrationFile, NoticeSender, ProvisionError, ProvisionState, Recovered, TableSet,
     examined::{Examined, ExaminedServer},
     history::{Author, Deed, Entry, Run},
-    postgres::{DatabaseLock, Postgres, TenantDatabases},
+    postgres::{Postgres, TenantDatabases},
     request::{InspectRequest, Limits, ProvisionRequest, Schema},
     restorable::Restorable,
     sqlite::Sqlite,

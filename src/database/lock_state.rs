@@ -1,4 +1,6 @@
-//! The lock's modes, and its state as a session reads it.
+//! The lock's modes, its state as a session reads it, and the lock of a tenant's database.
+
+use std::any::Any;
 
 /// The state of the lock that a run holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,4 +23,15 @@ pub(crate) struct OrphanedBackend {
     pub(crate) name: String,
     /// It belongs to Portcullis itself and changes nothing without its schema's lock.
     pub(crate) fenced: bool,
+}
+
+/// Holds the lock of a tenant's own database until it is dropped.
+pub(crate) struct DatabaseLock(
+    #[expect(dead_code, reason = "the lock ends with its connection")] Box<dyn Any>,
+);
+
+impl DatabaseLock {
+    pub(super) fn new(connection: impl Any) -> Self {
+        Self(Box::new(connection))
+    }
 }

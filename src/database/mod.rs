@@ -28,14 +28,13 @@ use std::{ops::Deref, rc::Rc, time::Duration};
 pub(crate) use self::{
     creation::{Column, CommitMarker, Creation, NewDomain, RegistryRow, nonce},
     derived::{Derived, TableSet},
-    lock_state::{LockMode, LockState, OrphanedBackend},
+    lock_state::{DatabaseLock, LockMode, LockState, OrphanedBackend},
     migrations::{MigrationFile, resolve},
     notices::{NoticeSender, Notices, channel as notice_channel},
     outcome::{
         Applied, ApplyEnd, ApplyError, Attempt, Blocker, DatabaseError, Intent, ProvisionError,
         ProvisionState, Recovered, RecoveryResult,
     },
-    postgres::DatabaseLock,
     request::{InspectRequest, Limits, NO_PROGRESS, ProvisionRequest, Schema},
     session::{LockProof, LockSession},
 };

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// These tests start their own server.
-const OWN_SERVER: [&str; 2] = ["inspection/limits.rs", "run/databases.rs"];
+const OWN_SERVER: [&str; 3] = ["inspection/limits.rs", "run/databases/locks.rs", "run/databases/mod.rs"];
 
 /// This loop blocks in a read.
 const BLOCKS: &str = "while self.more() {}";

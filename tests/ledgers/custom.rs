@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::project::Project;
+use crate::documents::blocks::block;
 
 const EACH: &str = r#"
 framework = "custom"
@@ -148,4 +149,39 @@ fn two_files_with_one_identifier_are_refused() {
     project.portcullis.run(["manifest", "files"]).exits(78).prints("have the same identifier `1`");
     fs::remove_dir_all(project.path("changes")).unwrap();
     project.portcullis.run(["manifest", "files"]).exits(78).prints("cannot read the migrations in `changes`");
+}
+
+/// The rows are those that Liquibase 4.28.0 wrote for these files.
+#[test]
+fn the_changesets_of_liquibase_are_listed_by_a_command_of_the_build() {
+    let ledger = r#"framework = "custom"
+tenant = "changesets.txt"
+ledger = { table = "databasechangelog", id = "id", applied_when = "exectype IN ('EXECUTED', 'RERAN', 'MARK_RAN')" }
+"#;
+    let project = Project::new("custom", ledger, "debug");
+    let list = || {
+        let command = block("docs/ledgers.md", "RUN grep -hoP");
+        project.portcullis.paste(command.trim_start_matches("RUN ")).exits(0);
+        project.manifest();
+    };
+    project.write(
+        "changelog/001.sql",
+        "--liquibase formatted sql\n\n--changeset anna:account\nCREATE TABLE account (id int PRIMARY KEY);\n\
+         --rollback DROP TABLE account\n\n-- changeset ben:account-total runInTransaction:true\n\
+         ALTER TABLE account ADD COLUMN total int;\n",
+    );
+    list();
+    assert_eq!(project.read("changesets.txt"), "account\naccount-total\n");
+    project.database.execute(
+        "CREATE TABLE a.databasechangelog (id text, author text, filename text, exectype text);
+         INSERT INTO a.databasechangelog VALUES ('account', 'anna', 'changelog/001.sql', 'EXECUTED'),
+         ('account-total', 'ben', 'changelog/001.sql', 'EXECUTED')",
+    );
+    project.verify("a").exits(0);
+    project.write(
+        "changelog/002.sql",
+        "--liquibase formatted sql\n--changeset anna:bill\nCREATE TABLE bill (id int);\n",
+    );
+    list();
+    project.verify("a").exits(1).prints("pending").prints("bill");
 }

@@ -50,7 +50,7 @@ mod writer;
 
 use self::handle::{LEDGER, QUERY_CANCELED};
 pub(crate) use self::{
-    databases::{DatabaseLock, DatabasesSession, TenantDatabases},
+    databases::{DatabasesSession, TenantDatabases},
     handle::Postgres,
 };
 use super::DatabaseError;

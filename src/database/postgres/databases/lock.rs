@@ -6,15 +6,14 @@ use std::{
     time::Duration,
 };
 
-use super::Router;
+use super::{Router, of_database};
 use crate::{
     config,
     database::{
-        ApplyEnd, ApplyError, DatabaseError, OrphanedBackend, Schema,
+        ApplyError, DatabaseError, DatabaseLock, OrphanedBackend, Schema,
         postgres::{
             apply::TRANSACTION,
             connect,
-            connection::Connection,
             lock::{self, orphaned_backends},
             read_only::Reading,
             run_migration::{self, Lifetime},
@@ -90,20 +89,6 @@ impl HomeSession {
     }
 }
 
-/// Holds the lock of a tenant's database until it is dropped.
-pub(crate) struct DatabaseLock(#[expect(dead_code, reason = "the lock ends with the connection")] Connection);
-
-/// The error of a tenant's database, in which the lock is that of the shared schema.
-pub(super) fn of_database(error: ApplyError, schema: &Schema) -> ApplyError {
-    match schema {
-        Schema::Tenant(tenant) if error.end == ApplyEnd::HeldByOther => {
-            let text = format!("another session is changing the database of `{tenant}`");
-            ApplyError { why: error.why.with_text(text), ..error }
-        }
-        _ => error,
-    }
-}
-
 impl Router {
     /// Locks a tenant's database for a program, which has its own sessions. The transaction is that of a session without
     /// a snapshot, so the lock ends with it behind a pooler, too.
@@ -115,7 +100,7 @@ impl Router {
         connection.rows(&format!("{}; {settings}", run_migration::BEGIN)).await?;
         let locked = lock::schema(&mut connection, &database.config.shared_schema, TRANSACTION, false).await;
         match locked {
-            Ok(()) => Ok(DatabaseLock(connection)),
+            Ok(()) => Ok(DatabaseLock::new(connection)),
             Err(error) => {
                 connection.close().await;
                 Err(of_database(error, &Schema::Tenant(tenant.to_owned())))

@@ -10,16 +10,15 @@ mod lock;
 mod server;
 
 pub(super) use self::location::expression;
-use self::lock::of_database;
-pub(crate) use self::lock::{DatabaseLock, Session as DatabasesSession};
+pub(crate) use self::lock::Session as DatabasesSession;
 use std::{cell::RefCell, collections::BTreeMap, ops::Deref};
 
 use super::Postgres;
 use crate::{
     config::{self, secret::Secret},
     database::{
-        Applied, ApplyError, DatabaseError, Limits, MigrationFile, Schema, TableSet, examined::Examined,
-        restorable::Restorable,
+        Applied, ApplyEnd, ApplyError, DatabaseError, Limits, MigrationFile, Schema, TableSet,
+        examined::Examined, restorable::Restorable,
     },
     tenants::{
         inspection::{LedgerRow, Rows, SchemaState},
@@ -64,6 +63,17 @@ impl TenantDatabases {
             database: database.clone(),
             locations: RefCell::default(),
         })
+    }
+}
+
+/// The error of a tenant's database, in which the lock is that of the shared schema.
+fn of_database(error: ApplyError, schema: &Schema) -> ApplyError {
+    match schema {
+        Schema::Tenant(tenant) if error.end == ApplyEnd::HeldByOther => {
+            let text = format!("another session is changing the database of `{tenant}`");
+            ApplyError { why: error.why.with_text(text), ..error }
+        }
+        _ => error,
     }
 }
 
