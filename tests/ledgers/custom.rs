@@ -157,6 +157,7 @@ fn the_changesets_of_liquibase_are_listed_by_a_command_of_the_build() {
     let ledger = r#"framework = "custom"
 tenant = "changesets.txt"
 ledger = { table = "databasechangelog", id = "id", applied_when = "exectype IN ('EXECUTED', 'RERAN', 'MARK_RAN')" }
+apply = { run = ["./migrate", "{schema}"] }
 "#;
     let project = Project::new("custom", ledger, "debug");
     let list = || {
