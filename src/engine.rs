@@ -94,7 +94,9 @@ impl Engine<'_> {
                     if !std::mem::replace(&mut started[step], true) {
                         let stop_request = stop_request.clone();
                         let before = self.plan.predecessors(step);
-                        let variables = self.state.exports.visible(|earlier| before[earlier]);
+                        let mut variables = self.state.exports.visible(|earlier| before[earlier]);
+                        let traceparent = self.state.trace.as_ref().map(|trace| trace.traceparent(step));
+                        variables.extend(traceparent.map(|value| ("TRACEPARENT".into(), value)));
                         running.push(with_exported(variables, async move {
                             (step, Box::pin(self.step(step, stop_request)).await)
                         }));

@@ -10,7 +10,10 @@ use super::{
     lock::{Locked, RunLock},
     provision::{recovery, rollback::Rollback},
 };
-use crate::{config::Config, database::LockMode, deadline::Deadline, failure::Failure, process::Processes};
+use crate::{
+    config::Config, database::LockMode, deadline::Deadline, failure::Failure,
+    outcome::trace_context::TraceContext, process::Processes,
+};
 
 /// At this time before the shutdown's end, an unfinished rollback is left to the next run.
 pub(crate) const ROLLED_BACK: Duration = Duration::from_millis(600);
@@ -24,6 +27,8 @@ pub(crate) struct RunState {
     pub(crate) rollback: Rollback,
     pub(crate) bypasses: GateBypasses,
     pub(crate) exports: Exports,
+    /// The trace of this start-up, if it is recorded.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 impl RunState {
@@ -35,6 +40,7 @@ impl RunState {
             rollback: Rollback::default(),
             bypasses: GateBypasses::default(),
             exports: Exports::default(),
+            trace: None,
         }
     }
 

@@ -117,7 +117,7 @@ async fn request_state(address: SocketAddr) -> io::Result<Option<Vec<u8>>> {
         ip => ip,
     };
     let mut stream = TcpStream::connect((ip, address.port())).await?;
-    let request = Request { host: "localhost", target: "/readyz", headers: "" };
+    let request = Request { method: "GET", host: "localhost", target: "/readyz", headers: "", body: b"" };
     let response = request.send(&mut stream).await?;
     // Only the endpoint sends this header.
     match response.header("X-Portcullis") {

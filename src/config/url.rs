@@ -91,6 +91,11 @@ impl Endpoint {
         Ok(url)
     }
 
+    /// The URL of an HTTP server outside of the configuration; None if it is not valid.
+    pub(crate) fn of_collector(text: &str) -> Option<Self> {
+        Self::of_service(text, &["http", "https"]).ok()
+    }
+
     /// Like `parse`, with any scheme.
     #[cfg(test)]
     pub(crate) fn of(text: &str) -> Result<Self, String> {

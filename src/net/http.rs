@@ -1,4 +1,4 @@
-//! A minimal HTTP/1.1 client for probes: one GET, its status, and a short body.
+//! A minimal HTTP/1.1 client: one request, its status, and a short body.
 
 use std::io::{self, ErrorKind};
 
@@ -7,11 +7,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 /// The largest accepted head or body.
 const MAX_BYTES: usize = 1_000_000;
 
-/// A GET request for `target`; `headers` are complete lines.
+/// A request for `target`; `headers` are complete lines.
 pub(crate) struct Request<'a> {
+    pub(crate) method: &'a str,
     pub(crate) host: &'a str,
     pub(crate) target: &'a str,
     pub(crate) headers: &'a str,
+    pub(crate) body: &'a [u8],
 }
 
 /// A final answer: its head was read, its body was not.
@@ -28,16 +30,20 @@ impl Request<'_> {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let Self { host, target, headers } = self;
+        let Self { method, host, target, headers, body } = self;
         if [host, target].iter().any(|part| part.contains(|c: char| c.is_control() || c == ' ')) {
             return Err(io::Error::new(ErrorKind::InvalidInput, "the address is not a valid request target"));
         }
         let agent = concat!("portcullis/", env!("CARGO_PKG_VERSION"));
-        let text = format!(
-            "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nConnection: close\r\n{headers}\r\n"
+        let length = match *method {
+            "GET" => String::new(),
+            _ => format!("Content-Length: {}\r\n", body.len()),
+        };
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nConnection: close\r\n{length}{headers}\r\n"
         );
         // A server that answers and closes immediately may not read the request; only its answer counts.
-        let sent = stream.write_all(text.as_bytes()).await;
+        let sent = stream.write_all(&[head.as_bytes(), body].concat()).await;
         let mut bytes = Vec::new();
         loop {
             while let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -101,7 +107,7 @@ mod tests {
             let read = server.read(&mut received).await.unwrap();
             String::from_utf8_lossy(&received[..read]).into_owned()
         });
-        let request = Request { host: "h:80", target: "/x?y", headers: "A: b\r\n" };
+        let request = Request { method: "GET", host: "h:80", target: "/x?y", headers: "A: b\r\n", body: b"" };
         let answer = request.send(&mut client).await;
         let received = server.await.unwrap();
         assert!(
@@ -134,7 +140,8 @@ mod tests {
 
     #[tokio::test]
     async fn no_header_line_can_be_injected_into_the_request() {
-        let request = Request { host: "h", target: "/x HTTP/1.1\r\nA: b", headers: "" };
+        let target = "/x HTTP/1.1\r\nA: b";
+        let request = Request { method: "GET", host: "h", target, headers: "", body: b"" };
         assert!(request.send(&mut tokio::io::duplex(9).0).await.is_err());
     }
 }

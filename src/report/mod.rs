@@ -19,6 +19,7 @@ pub(crate) mod judgement;
 mod junit;
 pub(crate) mod mask;
 mod migration_plan;
+pub(crate) mod otlp;
 pub(crate) mod output;
 pub(crate) mod page;
 pub(crate) mod plan;

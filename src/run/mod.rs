@@ -2,10 +2,11 @@
 
 mod server;
 mod start_up;
+mod trace_export;
 
 use std::path::Path;
 
-use self::{server::Server, start_up::start_up};
+use self::{server::Server, start_up::start_up, trace_export::Exporter};
 use crate::{
     cli,
     config::{self, Config, environment::Environment, load::Refused},
@@ -115,13 +116,25 @@ fn gate(
         server.argv.clear();
     }
     if !plan.steps.is_empty() {
-        let (code, variables) = start_up(&plan, reason.as_deref(), config, &server.argv, inherited, report)?;
+        let exporter = exporter(env, report);
+        let (code, variables) =
+            start_up(&plan, reason.as_deref(), config, &server.argv, inherited, report, exporter.as_ref())?;
         if code != 0 {
             return Ok(code);
         }
         server.variables.extend(variables);
     }
     server.start(inherited)
+}
+
+/// A wrong variable of OpenTelemetry is a warning.
+fn exporter(env: &Environment, report: &Report) -> Option<Exporter> {
+    let secrets = Exporter::secrets(env);
+    if !secrets.is_empty() {
+        report.output().mask_too(secrets.into_iter());
+    }
+    let warn = |why| report.emit(&Event::Remark { text: format!("no trace is sent: {why}") });
+    Exporter::new(env).map_err(warn).ok().flatten()
 }
 
 fn pass_through(server: &Server, inherited: &Inherited, report: &Report) -> Result<u8, Failure> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::trace_export::Exporter;
 use crate::{
     actions::{
         context::RunContext, expectation::make_command, gate_bypass::GateBypasses, run_state::RunState,
@@ -31,6 +32,7 @@ pub(super) fn start_up(
     server: &[String],
     inherited: &Inherited,
     report: &Report,
+    exporter: Option<&Exporter>,
 ) -> Result<(u8, Vec<(String, String)>), Failure> {
     let endpoint = config.status.listen.and_then(|address| {
         let pages = startup_pages(report.status(), config.status.hides_details);
@@ -48,7 +50,8 @@ pub(super) fn start_up(
     let result = runtime::block_on(inherited, budget, async |processes, mut signals| {
         let started = Instant::now();
         let bypasses = GateBypasses::with_reason(reason.map(str::to_owned));
-        let state = RunState { bypasses, ..RunState::new(config, processes.clone()) };
+        let trace = exporter.map(|exporter| exporter.context.clone());
+        let state = RunState { bypasses, trace, ..RunState::new(config, processes.clone()) };
         let context = &state.context;
         let steps = plan.steps.iter().map(|planned| planned.step.name.clone()).collect();
         report.emit(&Event::Started { run: context.run.clone(), role: plan.role.clone(), steps });
@@ -77,6 +80,9 @@ pub(super) fn start_up(
         if let (true, Some(notify)) = (result.is_ok(), notify) {
             result = notify_about(notify, report, &processes, &mut signals).await;
         }
+        if let (true, Some(exporter)) = (result.is_ok(), exporter) {
+            result = send_trace(exporter, report, &mut signals).await;
+        }
         let gone = processes.finish(result.is_ok() && !server.is_empty()).await;
         if result.is_ok() {
             result = check_handover(gone, signals.arrived());
@@ -104,6 +110,9 @@ pub(super) fn start_up(
             Err(engine::Blocked { step, details }) => {
                 let code = details.failure.code();
                 report.emit(&Event::Blocked { step, took, details });
+                if let Some(exporter) = exporter {
+                    exporter.send(report).await;
+                }
                 if let Some(notify) = notify {
                     // The start-up has failed already: a signal changes nothing.
                     let notified = notify_about(notify, report, &processes, &mut signals);
@@ -156,6 +165,21 @@ async fn notify_about(
             let failure = Failure::Interrupted { signal, doing: "while the notification was sent".into() };
             Err(failure.into())
         }
+    }
+}
+
+/// Sends the trace of the steps; fails only if a signal arrives meanwhile.
+async fn send_trace(
+    exporter: &Exporter,
+    report: &Report,
+    signals: &mut Signals,
+) -> Result<(), engine::Blocked> {
+    tokio::select! {
+        biased;
+        signal = signals.next() => {
+            Err(Failure::Interrupted { signal, doing: "after the last step".into() }.into())
+        }
+        () = exporter.send(report) => Ok(()),
     }
 }
 

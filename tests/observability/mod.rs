@@ -8,3 +8,4 @@ mod manifests;
 mod page;
 mod prometheus;
 mod same_facts;
+mod traces;

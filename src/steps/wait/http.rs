@@ -34,7 +34,7 @@ impl<'a> Http<'a> {
     async fn status(&mut self, deadline: Deadline) -> Result<u16, Attempt> {
         let mut stream = self.service.connect(deadline).await?;
         let (host, target, headers) = (authority(self.url), target(self.url), authorization(self.url));
-        let request = Request { host: &host, target: &target, headers: &headers };
+        let request = Request { method: "GET", host: &host, target: &target, headers: &headers, body: b"" };
         let answer = request.send(&mut stream).await;
         answer
             .map(|answer| answer.status)

@@ -6,7 +6,7 @@ mod file;
 mod http;
 mod probe;
 mod redis;
-mod service;
+pub(crate) mod service;
 mod tcp;
 mod tls;
 mod wait_loop;

@@ -9,29 +9,29 @@ use super::tls::{self, Roots};
 use crate::{cause::Cause, database::Attempt, deadline::Deadline, net::Target};
 
 /// A byte stream to a service.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
-pub(super) enum Service {
+pub(crate) enum Service {
     Host { target: Target, tls: Option<(String, Roots)> },
     Socket(String),
 }
 
 impl Service {
-    pub(super) fn new(host: &str, port: u16, secure: bool) -> Self {
+    pub(crate) fn new(host: &str, port: u16, secure: bool) -> Self {
         let tls = secure.then(|| (host.to_owned(), Roots::default()));
         Self::Host { target: Target::new(host, port), tls }
     }
 
     /// The service's address, without credentials.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Self::Host { target, .. } => target.name(),
             Self::Socket(path) => path.clone(),
         }
     }
 
-    pub(super) async fn connect(&mut self, deadline: Deadline) -> Result<Box<dyn Stream>, Attempt> {
+    pub(crate) async fn connect(&mut self, deadline: Deadline) -> Result<Box<dyn Stream>, Attempt> {
         match self {
             Self::Host { target, tls } => {
                 let stream = target.connect(deadline).await.map_err(|why| Attempt::NotYet(why.into()))?;

@@ -22,7 +22,7 @@ use crate::{
 
 /// The trusted roots, read at the first connection.
 #[derive(Default)]
-pub(super) struct Roots(Option<Arc<ClientConfig>>);
+pub(crate) struct Roots(Option<Arc<ClientConfig>>);
 
 /// Secures the connection. An untrusted certificate is a permanent failure.
 pub(super) async fn secure(
