@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::{hash, plan};
 use crate::support::project::Project;
 
@@ -25,6 +27,12 @@ fn twenty(apply: &str) -> Project {
 fn migrated(project: &Project) -> BTreeSet<String> {
     let tenants = project.database.column("SELECT name FROM tenants");
     tenants.into_iter().filter(|tenant| project.ledger(tenant).len() == 2).collect()
+}
+
+/// The plan of the first waves.
+fn planned(project: &Project, waves: &str) -> Value {
+    let json = project.portcullis.run(["migrate", "--plan", "--waves", waves, "--format", "json"]).exits(0);
+    serde_json::from_str(&json.stdout).unwrap()
 }
 
 #[test]
@@ -76,11 +84,8 @@ fn a_migration_that_leaves_its_tenant_incomplete_stops_the_next_wave() {
 #[test]
 fn cooperating_replicas_finish_a_wave_before_the_next() {
     let project = twenty("waves = [\"30%\", \"100%\"], cooperate = true, jobs = 2");
-    let first: Vec<String> = {
-        let dry = twenty("waves = [\"30%\", \"100%\"]");
-        dry.portcullis.run(["migrate", "--waves", "1"]).exits(0);
-        migrated(&dry).into_iter().collect()
-    };
+    let first = planned(&project, "1");
+    let first: Vec<String> = serde_json::from_value(first["groups"][0]["tenants"].clone()).unwrap();
     assert_eq!(first.len(), 6);
     // One tenant of the first wave fails, so that no replica starts the second wave.
     project.database.execute(&format!("INSERT INTO {}.item VALUES (-1)", first[0]));
@@ -101,8 +106,7 @@ fn cooperating_replicas_finish_a_wave_before_the_next() {
 #[test]
 fn the_waves_of_a_plan_are_approved_with_it() {
     let project = twenty("waves = [[\"b\"], \"20%\", \"100%\"]");
-    let json = project.portcullis.run(["migrate", "--plan", "--waves", "2", "--format", "json"]).exits(0);
-    let first: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let first = planned(&project, "2");
     assert_eq!(first["groups"][0]["tenants"].as_array().unwrap().len(), 4, "{first}");
     assert_ne!(hash(&first), hash(&plan(&project.portcullis)));
     project.portcullis.run(["migrate", "--approve", hash(&first)]).exits(1).prints("plan-changed");

@@ -172,7 +172,8 @@ pub(super) fn create_table(tokens: &[&str]) -> Option<Vec<TableLock>> {
     let rest = tokens.get(at + used..)?;
     let end = parenthesized(rest)?;
     let tail_starts = |token: &&str| is_in(" with tablespace partition using on without ", token);
-    if !rest.get(end).is_none_or(tail_starts) {
+    // `AS` reads other tables.
+    if !rest.get(end).is_none_or(tail_starts) || rest[end..].iter().any(|token| is_in(" as ", token)) {
         return None;
     }
     let mut locks: Vec<TableLock> = Vec::new();

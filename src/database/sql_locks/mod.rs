@@ -84,10 +84,16 @@ const STATEMENTS: &[Rule] = &[
     ("reset ..any", &[]),
     ("begin", &[]),
     ("commit", &[]),
-    ("insert into T ..select", &[on(0, RowExclusive, RowAccess::None), (USED, None, RowAccess::MayScan)]),
-    ("update only? T ..select", &[on(0, RowExclusive, RowAccess::MayScan), (USED, None, RowAccess::MayScan)]),
     (
-        "delete from only? T ..select",
+        "insert into T ..select-with",
+        &[on(0, RowExclusive, RowAccess::None), (USED, None, RowAccess::MayScan)],
+    ),
+    (
+        "update only? T ..select-with",
+        &[on(0, RowExclusive, RowAccess::MayScan), (USED, None, RowAccess::MayScan)],
+    ),
+    (
+        "delete from only? T ..select-with",
         &[on(0, RowExclusive, RowAccess::MayScan), (USED, None, RowAccess::MayScan)],
     ),
 ];
@@ -248,6 +254,8 @@ mod tests {
             "ALTER TABLE item ADD COLUMN n int GARBAGE 'x'",
             "CREATE TABLE item (LIKE other)",
             "CREATE TABLE item AS SELECT * FROM other",
+            "CREATE TABLE item (n) WITH (fillfactor = 70) AS SELECT * FROM other",
+            "INSERT INTO item WITH a AS (DELETE FROM other RETURNING *) SELECT * FROM a",
             "CREATE TABLE item PARTITION OF other FOR VALUES IN (1)",
             "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1 FROM item'",
             "CREATE SEQUENCE s OWNED BY item.n",
