@@ -139,9 +139,11 @@ impl Derivation {
         state?;
         let mut new = after.difference(&before).peekable();
         if new.peek().is_some() {
-            // What is still there belongs to another session.
+            // What is still there belongs to another session. So may a database that is already gone.
             let kept = outside::objects(connection, &Written::Here).await?;
-            if let Some(object) = new.find(|object| !kept.contains(*object)) {
+            let is_of_files =
+                |object: &&Object| !kept.contains(*object) && outside::may_be_of(&object.1, tenant);
+            if let Some(object) = new.find(is_of_files) {
                 let file = self.creator(connection, shared, tenant, object).await;
                 let error = ApplyError::of(outside::refusal(&object.1));
                 return Err(file.map_or(error.clone(), |file| error.at(file, None)).into_failed());
