@@ -141,6 +141,10 @@ pub(crate) fn dispatch(
             let repairs = configured().and_then(|config| changing(inherited, config, out, &work));
             CommandOutput::of(repairs, arguments.output.format(), false)
         }
+        Command::Compat(arguments) => {
+            let compared = process::interruptible(inherited, || commands::compat::run(arguments));
+            CommandOutput::of(compared, arguments.format, false)
+        }
         Command::Migrate(arguments) => {
             let cli_progress = CliProgress::new("migrate", out, colour);
             let on_event = |event| cli_progress.on_event(event);

@@ -70,6 +70,15 @@ pub(crate) enum Failure {
     NotReplayable { app: String, tenant: String, why: String },
     #[error("{schema} cannot be repaired: {why}")]
     NotRepairable { schema: String, why: Cause },
+    #[error("{}", incompatible(running, *breaks, *unproven))]
+    Incompatible {
+        /// The release that serves.
+        running: String,
+        breaks: usize,
+        unproven: usize,
+    },
+    #[error("cannot compare `{old}` with `{new}`: {why}")]
+    NotComparable { old: PathBuf, new: PathBuf, why: String },
     #[error("cannot prove that {what}: {why}")]
     Unproven { what: String, why: Cause },
 
@@ -224,6 +233,7 @@ impl Failure {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Failure::Incomplete { .. }
+            | Failure::Incompatible { .. }
             | Failure::NotRegistered { .. }
             | Failure::PlanChanged { .. }
             | Failure::MigrationFailed { .. }
@@ -248,6 +258,7 @@ impl Failure {
             | Failure::ManifestStale { .. }
             | Failure::OtherDatabase { .. }
             | Failure::ManifestInvalid { .. }
+            | Failure::NotComparable { .. }
             | Failure::TemplateUnusable { .. }
             | Failure::MigrationsUnreadable { .. }
             | Failure::PrivilegesUnavailable { .. } => 78,
@@ -287,6 +298,8 @@ impl Failure {
             }
             Failure::NotReplayable { .. } => "not-replayable",
             Failure::NotRepairable { .. } => "not-repairable",
+            Failure::Incompatible { .. } => "incompatible",
+            Failure::NotComparable { .. } => "not-comparable",
             Failure::Unproven { .. } => "unproven",
             Failure::LockTimedOut { .. } => "lock-timed-out",
             Failure::LockLost { .. } => "lock-lost",
@@ -352,6 +365,15 @@ fn migration_failed(failed: usize, unmigratable: usize) -> String {
         }),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn incompatible(running: &str, breaks: usize, unproven: usize) -> String {
+    let result = match (breaks, unproven) {
+        (0, unproven) => format!("{} not proven to be harmless", count(unproven, "change")),
+        (breaks, 0) => format!("{} would break it", count(breaks, "change")),
+        (breaks, more) => format!("{} would break it, {more} more not proven", count(breaks, "change")),
+    };
+    format!("release {running} still serves, and its code would run on the migrated schema: {result}")
 }
 
 fn ended(limit: Option<Duration>) -> String {

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod attack;
+mod compat;
 mod container;
 mod django;
 mod documents;

@@ -89,6 +89,7 @@ fn may_open(failure: &Failure) -> bool {
     matches!(
         failure,
         Failure::Incomplete { .. }
+            | Failure::Incompatible { .. }
             | Failure::Unproven { .. }
             | Failure::Database { .. }
             | Failure::Refused { .. }

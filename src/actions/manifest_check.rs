@@ -1,6 +1,6 @@
 //! Compares the manifest with the migrations on disk, offline: it blocks, starts no program and asks no database.
 
-use std::io;
+use std::{io, path::Path};
 
 use super::expectation;
 use crate::{
@@ -32,7 +32,7 @@ fn compare(migrations: &Migrations, has_registry: bool) -> Result<(), Failure> {
     if migrations.auto_manifest {
         return Ok(());
     }
-    let manifest = read(migrations, make)?;
+    let manifest = read(&migrations.manifest, make)?;
     let stale = match (&on_disk, &migrations.source) {
         (Some((shared, tenant)), _) => frameworks::sql::staleness(&manifest, shared, tenant),
         (None, Source::External(project)) => {
@@ -55,11 +55,11 @@ fn compare(migrations: &Migrations, has_registry: bool) -> Result<(), Failure> {
     }
 }
 
-fn read(migrations: &Migrations, make: &str) -> Result<Manifest, Failure> {
-    let path = &migrations.manifest;
-    let invalid = |why: String| Failure::ManifestInvalid { path: path.clone(), why, make: make.into() };
+/// Reads a manifest file; `make` is the command that builds it.
+pub(crate) fn read(path: &Path, make: &str) -> Result<Manifest, Failure> {
+    let invalid = |why: String| Failure::ManifestInvalid { path: path.to_owned(), why, make: make.into() };
     let text = files::read_now(path, u64::MAX).and_then(files::text).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Failure::ManifestMissing { path: path.clone(), make: make.into() },
+        io::ErrorKind::NotFound => Failure::ManifestMissing { path: path.to_owned(), make: make.into() },
         _ => invalid(error.to_string()),
     })?;
     expectation::parse(path, &text, make)?.proved().map_err(|why| invalid(why.into()))
@@ -69,6 +69,6 @@ fn of_folder(folder: &std::path::Path) -> Result<Vec<Migration>, Failure> {
     Ok(database::resolve(folder)?.iter().map(database::MigrationFile::expected).collect())
 }
 
-fn exists(path: &std::path::Path) -> bool {
+fn exists(path: &Path) -> bool {
     files::metadata_now(path).is_ok()
 }

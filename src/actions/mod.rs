@@ -1,6 +1,7 @@
 //! Implements the actions of steps and commands: judge, migrate, provision, repair.
 
 mod blockers;
+pub(crate) mod compat;
 pub(crate) mod context;
 pub(crate) mod detect;
 pub(crate) mod doctor;

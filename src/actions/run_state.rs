@@ -1,6 +1,6 @@
 //! Holds one execution of Portcullis: the context that its actions read, and the run's lock, history and rollback.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use super::{
     context::RunContext,
@@ -29,6 +29,8 @@ pub(crate) struct RunState {
     pub(crate) exports: Exports,
     /// The trace of this start-up, if it is recorded.
     pub(crate) trace: Option<TraceContext>,
+    /// Whether the release that serves was judged, and does not prevent the migration.
+    pub(crate) may_replace: Cell<bool>,
 }
 
 impl RunState {
@@ -41,6 +43,7 @@ impl RunState {
             bypasses: GateBypasses::default(),
             exports: Exports::default(),
             trace: None,
+            may_replace: Cell::default(),
         }
     }
 

@@ -283,6 +283,15 @@ Examples:
         #[command(subcommand)]
         framework: ManifestOf,
     },
+    /// Compare two releases offline: does the code of one work on the schema of the other?
+    #[command(after_help = "OLD is the manifest of the release that serves, NEW that of the next release.
+
+Exit codes: 0 the old code works on the new schema, 1 it does not, 78 not comparable.
+
+Examples:
+  portcullis compat old.json portcullis.manifest.json
+  portcullis compat old.json new.json --format github")]
+    Compat(Compat),
     /// Report the status of the start-up, for probes in an image without a shell
     #[command(
         after_help = "It reads the file of `[status] file`, else it requests the endpoint of `[status] listen`.
@@ -347,6 +356,24 @@ pub(crate) struct Exec {
     /// The program and its arguments
     #[arg(trailing_var_arg = true, required = true, value_name = "ARGV")]
     pub(crate) argv: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compat {
+    /// The manifest of the release that serves
+    pub(crate) old: PathBuf,
+    /// The manifest of the next release
+    pub(crate) new: PathBuf,
+    /// Exit with 1 also if the new code does not work on the old schema
+    #[arg(long)]
+    pub(crate) both_ways: bool,
+    /// Exit with 0 unless something certainly breaks
+    #[arg(long)]
+    pub(crate) allow_unproven: bool,
+    /// The format of the output
+    #[arg(long, value_parser = format::only(&[Format::Text, Format::Json, Format::Github]), default_value = "text",
+        value_name = "FORMAT")]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Args)]

@@ -46,7 +46,7 @@ pub(crate) async fn run(
     let mut parts = Vec::new();
     let migrated = match &approved {
         Some(approved) => approval::execute(state, approved, scope, &mut parts, on_event).await,
-        None => migrate(state, scope, Limit { waves, approved: None }, &mut parts, on_event).await,
+        None => migrate(state, scope, Limit { waves, ..Limit::default() }, &mut parts, on_event).await,
     };
     state.close(migrated.as_ref().map(drop).map_err(|details| &details.failure)).await;
     Ok(Migrated::Applied { parts, failure: migrated.err() })

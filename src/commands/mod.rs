@@ -1,6 +1,7 @@
 //! The subcommands other than `run`, one file each; they return values, and `report` renders them.
 
 pub(crate) mod check;
+pub(crate) mod compat;
 pub(crate) mod completions;
 mod database_variables;
 mod declared_server;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Ahead, Gate, GateMode, Mode, OnIncomplete, Registry, Server, StructureCheck,
+    Ahead, CompatCheck, Gate, GateMode, Mode, OnIncomplete, Registry, Server, StructureCheck,
     command_fields::argv,
     fields::Table,
     interpolate::{Node, Value},
@@ -33,6 +33,15 @@ impl Keyword for Ahead {
 impl Keyword for StructureCheck {
     const KEYWORDS: &'static [(&'static str, Self)] =
         &[("off", StructureCheck::Off), ("warn", StructureCheck::Warn), ("block", StructureCheck::Block)];
+}
+
+impl Keyword for CompatCheck {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[
+        ("off", CompatCheck::Off),
+        ("warn", CompatCheck::Warn),
+        ("breaks", CompatCheck::Breaks),
+        ("block", CompatCheck::Block),
+    ];
 }
 
 impl Keyword for GateMode {
@@ -67,6 +76,7 @@ pub(super) fn gate(mut table: Table<'_>) -> Gate {
         mode: table.get("mode").unwrap_or(GateMode::Block),
         incomplete,
         structure: table.get("structure").unwrap_or(StructureCheck::Off),
+        compat: table.get("compat").unwrap_or(CompatCheck::Off),
     };
     table.finish();
     gate

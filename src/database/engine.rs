@@ -14,7 +14,7 @@ use super::{
     Applied, ApplyError, Blocker, Column, Creation, DatabaseError, DatabaseLock, Derived, Intent, LockProof,
     LockSession, MigrationFile, NoticeSender, ProvisionError, ProvisionState, Recovered, TableSet,
     examined::{Examined, ExaminedServer},
-    history::{Author, Deed, Entry, Run},
+    history::{Author, Deed, Entry, Run, Serving},
     postgres::{Postgres, TenantDatabases},
     request::{InspectRequest, Limits, ProvisionRequest, Schema},
     restorable::Restorable,
@@ -130,6 +130,8 @@ engine! {
         fn read_history(limit: u32, with_parts: bool) -> Result<Vec<Run>, DatabaseError>;
         /// The first run that did this, if one did.
         fn author(deed: Deed<'a>) -> Result<Option<Author>, DatabaseError>;
+        /// The release that last started its server, if one is recorded.
+        fn serving() -> Result<Option<Serving>, DatabaseError>;
         /// Every tenant in the registry, including rows that `where` excludes.
         fn registered() -> Result<BTreeSet<String>, DatabaseError>;
         /// The columns of a table in the registry's schema; empty if the table does not exist.

@@ -3,6 +3,9 @@
 
 use serde::Serialize;
 
+/// The number of releases whose manifests are stored.
+const SERVED: u32 = 5;
+
 /// One recorded run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Run {
@@ -80,6 +83,16 @@ pub(crate) enum Entry {
         outcome: String,
         exit_code: u8,
     },
+    /// The run starts the server of this release.
+    Serving(Serving),
+}
+
+/// The release that last started its server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Serving {
+    pub(crate) release: String,
+    /// The content of the manifest's file.
+    pub(crate) manifest: String,
 }
 
 /// The run that wrote an entry, and when.
@@ -124,7 +137,9 @@ impl Dialect {
              run text NOT NULL, made {timestamp} NOT NULL DEFAULT {now}, PRIMARY KEY (release, step, what)); \
              CREATE TABLE IF NOT EXISTS {schema}change ({counter}, run text NOT NULL, tenant text, what text NOT NULL); \
              CREATE TABLE IF NOT EXISTS {schema}exception ({counter}, run text NOT NULL, kind text NOT NULL, reason text, \
-             tenants text NOT NULL, made {timestamp} NOT NULL DEFAULT {now})"
+             tenants text NOT NULL, made {timestamp} NOT NULL DEFAULT {now}); \
+             CREATE TABLE IF NOT EXISTS {schema}serving (release text PRIMARY KEY, manifest text NOT NULL, \
+             since {timestamp} NOT NULL DEFAULT {now})"
         )
     }
 
@@ -184,7 +199,20 @@ impl Dialect {
                  done = NULL, total = NULL WHERE run = {id}",
                 text(outcome),
             ),
+            Entry::Serving(Serving { release, manifest }) => format!(
+                "INSERT INTO {schema}serving (release, manifest) VALUES ({}, {}) \
+                 ON CONFLICT (release) DO UPDATE SET since = {now}; \
+                 DELETE FROM {schema}serving WHERE release IN \
+                 (SELECT release FROM {schema}serving ORDER BY since DESC LIMIT 1000 OFFSET {SERVED})",
+                text(release),
+                text(manifest),
+            ),
         }
+    }
+
+    /// Selects the release that last started its server.
+    pub(super) fn serving(&self) -> String {
+        format!("SELECT release, manifest FROM {}serving ORDER BY since DESC LIMIT 1", self.schema)
     }
 
     /// Selects the first run that did this.
@@ -252,6 +280,10 @@ impl Dialect {
 
 /// One row of text columns.
 pub(super) type Row = Vec<Option<String>>;
+
+pub(super) fn serving(row: &Row) -> Serving {
+    Serving { release: text(row, 0), manifest: text(row, 1) }
+}
 
 pub(super) fn author(row: &Row) -> Author {
     Author { run: text(row, 0), time: text(row, 1) }

@@ -112,6 +112,10 @@ impl Database {
         within(DECISION_TIMEOUT, self.0.author(deed)).await
     }
 
+    pub(crate) async fn serving(&self) -> Result<Option<history::Serving>, DatabaseError> {
+        within(DECISION_TIMEOUT, self.0.serving()).await
+    }
+
     /// The lock's holder, if it has one. On a server, the check acquires the lock for a moment.
     pub(crate) async fn probe_lock(&self, run: &str) -> Result<Option<String>, DatabaseError> {
         if !self.capabilities().server {

@@ -48,7 +48,10 @@ use crate::{
     config::{self, Migrations, Source},
     failure::Failure,
     process::Processes,
-    tenants::manifest::{FORMAT, Manifest},
+    tenants::{
+        ledger::Ledger,
+        manifest::{FORMAT, Manifest},
+    },
 };
 
 pub(crate) static ALL: &[&dyn Framework] = &[
@@ -104,6 +107,13 @@ pub(crate) fn of(migrations: &Migrations) -> &'static dyn Framework {
 /// The command that writes the manifest of a framework.
 pub(crate) fn make_of(name: &str) -> Option<&'static str> {
     named(name).map(Framework::make)
+}
+
+/// The name of the framework with these ledger rules.
+pub(crate) fn name_of(rules: &dyn Ledger) -> &'static str {
+    let has =
+        |framework: &&'static dyn Framework| framework.ledgers().iter().any(|own| own.name() == rules.name());
+    ALL.iter().copied().find(has).map_or("", Framework::name)
 }
 
 fn named(name: &str) -> Option<&'static dyn Framework> {

@@ -5,6 +5,7 @@ use crate::{
     cause::{Cause, Kind},
     failure::Failure,
     tenants::{
+        compat::Incompatibility,
         gate::{Judgement, Outcome, Verdict},
         ledger::Commands,
         replay::Refusal,
@@ -19,6 +20,8 @@ pub(crate) struct FailureDetails {
     pub(crate) judgement: Option<Judgement>,
     /// The schemas in which a migration failed.
     pub(crate) failed: Vec<SchemaFailure>,
+    /// Why the code of the release that serves does not work on the next schema.
+    pub(crate) incompatibilities: Box<[Incompatibility]>,
     /// The reason to refuse a replay.
     pub(crate) refusal: Option<Refusal>,
     /// The last lines of the child's output.
@@ -77,6 +80,14 @@ impl FailureDetails {
 
 impl From<Failure> for FailureDetails {
     fn from(failure: Failure) -> Self {
-        Self { failure, judgement: None, failed: Vec::new(), refusal: None, output: Vec::new(), done: None }
+        Self {
+            failure,
+            judgement: None,
+            failed: Vec::new(),
+            incompatibilities: Box::default(),
+            refusal: None,
+            output: Vec::new(),
+            done: None,
+        }
     }
 }

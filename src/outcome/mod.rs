@@ -3,6 +3,7 @@
 mod action;
 pub(crate) mod bootstrap;
 pub(crate) mod command;
+pub(crate) mod compat;
 mod details;
 pub(crate) mod detect;
 pub(crate) mod doctor;

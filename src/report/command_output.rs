@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    advice, detect, doctor, failure_box,
+    advice, compat, detect, doctor, failure_box,
     failure_report::FailureReport,
     github::annotation,
     history, judgement, junit, migration_plan, plan, repair,
@@ -22,6 +22,7 @@ use crate::{
             ConfigChecked, ConfigWritten, ManifestMade, ManifestProblem, Migrated, MissingProgram, Repairs,
             TenantOutcome, Verified,
         },
+        compat::Compared,
         detect::Detected,
         doctor::Checked,
         wording,
@@ -223,6 +224,17 @@ impl Render for Verified {
             Some(text) => CommandOutput { text, ..output.without_box() },
             None => output,
         }
+    }
+}
+
+impl Render for Compared {
+    fn render(self, format: Format, _: bool) -> CommandOutput {
+        let text = match format {
+            Format::Json => pretty(&compat::json(&self)),
+            Format::Github => compat::annotations(&self),
+            Format::Text | Format::Junit => compat::text(&self, Stream::Out.columns(streams::COLUMNS)),
+        };
+        CommandOutput { code: u8::from(!compat::is_good(&self)), ..CommandOutput::good(text) }
     }
 }
 

@@ -57,7 +57,11 @@ fn boxed(title: &str, facts: &FailureReport, listed: usize, columns: usize, colo
 
 /// The box of a bypassed gate: which bypass opened it, which schemas are not complete, and what to do.
 pub(crate) fn of_bypass(how: &Bypass, facts: &FailureReport, columns: usize, colour: bool) -> String {
-    let title = "THE GATE IS OPEN, BUT NOT EVERYTHING IS COMPLETE";
+    let title = if facts.failure == "incompatible" {
+        "THE GATE IS OPEN, BUT THE RELEASE THAT SERVES MAY BREAK"
+    } else {
+        "THE GATE IS OPEN, BUT NOT EVERYTHING IS COMPLETE"
+    };
     let mut text = TextBox::new(title, how.word(), &Style::new().yellow().bold(), columns, colour);
     text.add_facts(facts, Some(&how.words()), LISTED);
     text.add_advice(facts);

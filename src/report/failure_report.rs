@@ -1,6 +1,8 @@
 //! The facts of a blocked start-up or of a bypassed gate. Pure: text, JSON, the endpoint and the termination message
 //! render the same value, so that they never contradict each other.
 
+use std::cmp::Reverse;
+
 use serde::{Serialize, Serializer};
 
 use super::{
@@ -9,9 +11,16 @@ use super::{
 };
 use crate::{
     failure::chain,
-    outcome::{FailureDetails, SchemaFailure, wording},
-    tenants::gate::{Judgement, Outcome, Verdict},
+    outcome::{FailureDetails, SchemaFailure, compat, wording},
+    tenants::{
+        compat::{Incompatibility, Level, Part},
+        gate::{Judgement, Outcome, Verdict},
+    },
+    words::count,
 };
+
+/// The number of changes that are listed if the release that serves does not work on the migrated schema.
+const LISTED: usize = 10;
 
 /// The facts of one failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -93,7 +102,12 @@ impl FailureReport {
             step,
             what: chain(&details.failure),
             done: details.done.clone(),
-            schemas: failed.chain(judged(Outcome::Incomplete)).chain(judged(Outcome::Unproven)).collect(),
+            schemas: ReportedSchema::of_compat(&details.incompatibilities)
+                .into_iter()
+                .chain(failed)
+                .chain(judged(Outcome::Incomplete))
+                .chain(judged(Outcome::Unproven))
+                .collect(),
             likely_cause: advice.cause,
             next: advice.actions,
             output: details.output.clone(),
@@ -108,6 +122,27 @@ impl ReportedSchema {
             Line { label, text }
         };
         Self { tenant: tenant.map(str::to_owned), findings: verdict.findings.iter().map(line).collect() }
+    }
+
+    /// What breaks the release that serves, and what is not proven, by part.
+    fn of_compat(findings: &[Incompatibility]) -> Vec<Self> {
+        let mut schemas: Vec<Self> = Vec::new();
+        let mut bad: Vec<_> =
+            findings.iter().filter(|finding| finding.change.level() > Level::Note).collect();
+        bad.sort_by_key(|finding| Reverse(finding.change.level()));
+        for finding in bad.iter().take(LISTED) {
+            let tenant = (finding.part != Part::Shared).then(|| compat::part(&finding.part));
+            let line = Line { label: compat::label(finding.change.level()), text: compat::words(finding) };
+            match schemas.iter_mut().find(|schema| schema.tenant == tenant) {
+                Some(schema) => schema.findings.push(line),
+                None => schemas.push(Self { tenant, findings: vec![line] }),
+            }
+        }
+        if let (Some(last), more @ 1..) = (schemas.last_mut(), bad.len().saturating_sub(LISTED)) {
+            let text = format!("{}: `portcullis compat` lists all", count(more, "other change"));
+            last.findings.push(Line { label: "and", text });
+        }
+        schemas
     }
 
     fn failed(failure: &SchemaFailure) -> Self {

@@ -5,6 +5,7 @@ mod bounds;
 mod child_line;
 pub(crate) mod cli_progress;
 pub(crate) mod command_output;
+mod compat;
 mod detect;
 pub(crate) mod doctor;
 mod short_report;

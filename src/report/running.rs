@@ -21,6 +21,7 @@ pub(crate) enum Running {
     Repair,
     /// `repair --replay`
     Replay,
+    Compat,
     TenantCreate,
     TenantBootstrap,
     TenantTemplate,
@@ -48,6 +49,7 @@ impl Running {
             Running::Doctor => "THE DOCTOR DID NOT RUN",
             Running::History => "CANNOT READ THE HISTORY",
             Running::Repair | Running::Replay => "THE TENANT IS NOT COMPLETE",
+            Running::Compat => "THE RELEASES WERE NOT COMPARED",
             Running::TenantCreate => "THE TENANT WAS NOT CREATED",
             Running::TenantBootstrap => "NOT EVERY DEMO TENANT IS COMPLETE",
             Running::TenantTemplate => "THE TEMPLATE WAS NOT WRITTEN",
@@ -80,6 +82,7 @@ impl From<&Command> for Running {
             Command::Migrate(_) => Running::Migrate,
             Command::Manifest { framework } if framework.check() => Running::ManifestCheck,
             Command::Manifest { .. } => Running::Manifest,
+            Command::Compat(_) => Running::Compat,
             Command::Doctor { .. } => Running::Doctor,
             Command::History(_) => Running::History,
             Command::Repair(repair) if repair.replay.is_some() => Running::Replay,

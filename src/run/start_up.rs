@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use super::trace_export::Exporter;
 use crate::{
     actions::{
-        context::RunContext, expectation::make_command, gate_bypass::GateBypasses, run_state::RunState,
+        compat, context::RunContext, expectation::make_command, gate_bypass::GateBypasses,
+        run_state::RunState,
     },
     config::{self, Action, Config},
     engine,
@@ -82,6 +83,9 @@ pub(super) fn start_up(
         }
         if let (true, Some(exporter)) = (result.is_ok(), exporter) {
             result = send_trace(exporter, report, &mut signals).await;
+        }
+        if result.is_ok() && !server.is_empty() {
+            result = record_serving(context, &mut signals, report).await;
         }
         let gone = processes.finish(result.is_ok() && !server.is_empty()).await;
         if result.is_ok() {
@@ -180,6 +184,27 @@ async fn send_trace(
             Err(Failure::Interrupted { signal, doing: "after the last step".into() }.into())
         }
         () = exporter.send(report) => Ok(()),
+    }
+}
+
+/// Records the release that serves from now on; fails only if a signal arrives.
+async fn record_serving(
+    context: &RunContext,
+    signals: &mut Signals,
+    report: &Report,
+) -> Result<(), engine::Blocked> {
+    tokio::select! {
+        biased;
+        signal = signals.next() => {
+            let doing = "while the release was recorded".into();
+            Err(Failure::Interrupted { signal, doing }.into())
+        }
+        not_recorded = compat::record_serving(context) => {
+            if let Some(text) = not_recorded {
+                report.emit(&Event::Remark { text });
+            }
+            Ok(())
+        }
     }
 }
 

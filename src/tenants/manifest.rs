@@ -263,6 +263,11 @@ impl Manifest {
         Ok(one_line_each(&serde_json::to_string_pretty(&file)?))
     }
 
+    /// The content of the file on one line.
+    pub(crate) fn to_line(&self) -> serde_json::Result<String> {
+        serde_json::to_string(&Self { digest: Some(hex(&self.content_digest())), ..self.clone() })
+    }
+
     /// Checks that the file was not changed after it was written; otherwise returns the reason.
     pub(crate) fn proved(mut self) -> Result<Self, &'static str> {
         match self.digest.take() {

@@ -2,6 +2,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod app;
+pub(crate) mod compat;
 pub(crate) mod day;
 mod expected;
 mod finding;

@@ -5,6 +5,7 @@ mod broken_tenants;
 mod brokers;
 mod columns;
 mod command;
+mod compat;
 mod configuration;
 pub(crate) mod cooperate;
 mod databases;

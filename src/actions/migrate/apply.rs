@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Applied, Limit,
+    Applied, BeforeChange, Limit,
     plan::{self, WorkList},
     pool::{self, Work},
     results::Failed,
@@ -53,12 +53,12 @@ pub(crate) async fn migrate(
 pub(crate) async fn scope(
     state: &RunState,
     scope: config::Scope,
+    before_change: BeforeChange<'_>,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<Applied, FailureDetails> {
-    match scope {
-        config::Scope::Shared => apply(state, None, Limit::default(), on_event).await,
-        config::Scope::Tenants => apply(state, Some(&Selection::All), Limit::default(), on_event).await,
-    }
+    let tenants = (scope == config::Scope::Tenants).then_some(&Selection::All);
+    let limit = Limit { before_change: Some(before_change), ..Limit::default() };
+    apply(state, tenants, limit, on_event).await
 }
 
 /// Applies to the selected tenants, or to the shared schema if None.
@@ -98,6 +98,9 @@ pub(crate) async fn apply(
         }
         finished(list, &applied, Failed::default())?;
         return unproved.map_or(Ok(applied), |failure| Err(failure.into()));
+    }
+    if let Some(before_change) = limit.before_change {
+        before_change().await?;
     }
     state.history.start(context).await;
     let mut failed = Failed::default();
@@ -195,5 +198,5 @@ fn finished(list: WorkList, applied: &Applied, mut failed: Failed) -> Result<(),
         }
         (None, _) => Failure::MigrationFailed { failed: failed.schemas.len(), unmigratable },
     };
-    Err(FailureDetails { failure, judgement, failed: failed.schemas, refusal: None, output, done })
+    Err(FailureDetails { judgement, failed: failed.schemas, output, done, ..FailureDetails::from(failure) })
 }

@@ -246,7 +246,7 @@ pub(crate) async fn execute(
         return Err(Failure::PlanChanged { why }.into());
     }
     let pending = plan.pending();
-    let limit = Limit { waves: scope.waves, approved: Some(&pending) };
+    let limit = Limit { waves: scope.waves, approved: Some(&pending), before_change: None };
     apply::migrate(state, scope, limit, done, on_event).await?;
     drop(locked);
     Ok(())

@@ -11,10 +11,15 @@ mod waves;
 
 use std::collections::BTreeMap;
 
+use futures_util::future::LocalBoxFuture;
 use tokio::sync::watch;
 
 use crate::{
-    config::Selection, failure::Failure, frameworks, outcome::SchemaFailure, tenants::recording::Difference,
+    config::Selection,
+    failure::Failure,
+    frameworks,
+    outcome::{FailureDetails, SchemaFailure},
+    tenants::recording::Difference,
     words::count,
 };
 
@@ -49,6 +54,9 @@ impl Applied {
     }
 }
 
+/// Decides under the lock, if anything is pending, whether the schemas may be changed.
+pub(crate) type BeforeChange<'a> = &'a dyn Fn() -> LocalBoxFuture<'a, Result<(), FailureDetails>>;
+
 /// The limits of what a run migrates.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Limit<'a> {
@@ -56,6 +64,7 @@ pub(crate) struct Limit<'a> {
     pub(crate) waves: Option<usize>,
     /// Exactly these migrations of these schemas.
     pub(crate) approved: Option<&'a BTreeMap<Option<String>, Vec<String>>>,
+    pub(crate) before_change: Option<BeforeChange<'a>>,
 }
 
 /// Why one schema was not migrated.

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        Ahead, GateMode, Mode, StructureCheck, Transaction,
+        Ahead, CompatCheck, GateMode, Mode, StructureCheck, Transaction,
         connection::{SCHEMES, SslMode},
         frameworks::{External, is_custom, is_django, is_external, is_sql, reads_files},
         migrations::{LedgerRows, OnFailed},
@@ -187,6 +187,8 @@ const GATE: Section = Section::new(
         key!(ahead: Word(words::<Ahead>), = "warn", "The result if the database is ahead of the code."),
         key!(structure: Word(words::<StructureCheck>), = "off",
             "The result if [types, constraints, indexes or other objects](structure.md) differ from the expected structure."),
+        key!(compat: Word(words::<CompatCheck>), = "off",
+            "The result if the code of the release that serves [does not work on the migrated schema](compatibility.md#in-a-start): `\"breaks\"` blocks what certainly breaks, `\"block\"` also what is not proven to be harmless."),
         key!(settle_timeout: DurationOrZero, = "2m",
             "How long the gate inspects a tenant again that advanced between two inspections, because it is being created.")
             .formerly("settle"),

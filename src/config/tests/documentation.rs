@@ -168,6 +168,7 @@ apply = { jobs = 4, canary = ["demo"], waves = [["big"], "10%", "100%"], coopera
 [gate]
 ahead = "warn"
 structure = "warn"
+compat = "warn"
 settle_timeout = "0s"
 allow_standby = true
 mode = "report"

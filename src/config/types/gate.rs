@@ -11,6 +11,18 @@ pub(crate) struct Gate {
     pub(crate) mode: GateMode,
     pub(crate) incomplete: OnIncomplete,
     pub(crate) structure: StructureCheck,
+    pub(crate) compat: CompatCheck,
+}
+
+/// Whether a start may migrate a schema on which the code of the release that serves does not work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CompatCheck {
+    /// The release that serves is not recorded.
+    Off,
+    Warn,
+    /// Blocks what certainly breaks, and warns of the rest.
+    Breaks,
+    Block,
 }
 
 /// Whether the gate can block the start.

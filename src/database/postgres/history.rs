@@ -10,7 +10,7 @@ use super::{
 };
 use crate::database::{
     DatabaseError,
-    history::{self, Author, Deed, Dialect, Entry, Row, Run},
+    history::{self, Author, Deed, Dialect, Entry, Row, Run, Serving},
 };
 
 const DIALECT: Dialect = Dialect {
@@ -57,6 +57,13 @@ impl Postgres {
         let found = rows(&mut connection, &DIALECT.author(deed)).await;
         connection.close().await;
         Ok(found?.first().map(history::author))
+    }
+
+    pub(crate) async fn serving(&self) -> Result<Option<Serving>, DatabaseError> {
+        let mut connection = connect::connect(self.direct()).await?;
+        let found = rows(&mut connection, &DIALECT.serving()).await;
+        connection.close().await;
+        Ok(found?.first().map(history::serving))
     }
 
     pub(crate) async fn read_history(&self, limit: u32, with_parts: bool) -> Result<Vec<Run>, DatabaseError> {

@@ -7,7 +7,7 @@ use sqlx::{Connection, Row as _, sqlite::SqliteConnection};
 use super::{Sqlite, files};
 use crate::database::{
     DatabaseError,
-    history::{self, Author, Deed, Dialect, Entry, Row, Run},
+    history::{self, Author, Deed, Dialect, Entry, Row, Run, Serving},
 };
 
 const DIALECT: Dialect = Dialect {
@@ -37,6 +37,17 @@ impl Sqlite {
         let found = rows(&mut connection, &DIALECT.author(deed)).await;
         let _ = connection.close().await;
         Ok(found?.first().map(history::author))
+    }
+
+    pub(crate) async fn serving(&self) -> Result<Option<Serving>, DatabaseError> {
+        let Some(mut connection) = self.open_history().await? else { return Ok(None) };
+        let found = match Sqlite::has_table(&mut connection, "serving").await {
+            Ok(false) => Ok(Vec::new()),
+            Ok(true) => rows(&mut connection, &DIALECT.serving()).await,
+            Err(error) => Err(error.into()),
+        };
+        let _ = connection.close().await;
+        Ok(found?.first().map(history::serving))
     }
 
     pub(crate) async fn read_history(&self, limit: u32, with_parts: bool) -> Result<Vec<Run>, DatabaseError> {

@@ -54,6 +54,12 @@ fn examples() -> Vec<Failure> {
         Failure::WaitTimedOut { what: "the database".into(), after: minutes(2), last: refused() },
         Failure::Refused { what: "the database".into(), why: sql("28P01", "password authentication failed") },
         Failure::Incomplete { counts: Counts { schemas: 40, incomplete: 2, ..Counts::default() } },
+        Failure::Incompatible { running: "91bc3f2a5d7e8c40".into(), breaks: 1, unproven: 0 },
+        Failure::NotComparable {
+            old: "old.manifest.json".into(),
+            new: "portcullis.manifest.json".into(),
+            why: "one is of PostgreSQL, the other of SQLite".into(),
+        },
         Failure::NotRegistered { tenant: acme() },
         Failure::PlanChanged { why: "since the plan was made, the SQL changed".into() },
         Failure::MigrationFailed { failed: 1, unmigratable: 0 },

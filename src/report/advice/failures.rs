@@ -121,6 +121,16 @@ fn placeholder(variable: &str) -> &'static str {
     }
 }
 
+fn split_change(steps: &mut Steps) {
+    steps.add_step(
+        "split the change: a release that only adds, then, when no old code runs, one that removes: docs/compatibility.md",
+    );
+    steps.paste(
+        "or stop every container of the release that serves, and open the gate once",
+        "PORTCULLIS_OVERRIDE=\"gate:REASON\"",
+    );
+}
+
 /// The advice for a failure without any other advice.
 fn fallback(steps: &mut Steps, failure: &Failure) {
     let again = steps.running.again();
@@ -159,6 +169,10 @@ fn fallback(steps: &mut Steps, failure: &Failure) {
         Failure::WaitTimedOut { .. } => steps.add_step("read the log of the service, or raise `timeout`"),
         Failure::Refused { what, .. } => {
             steps.add_step(format!("correct the address and the credentials of {what}; a retry does not help"));
+        }
+        Failure::Incompatible { .. } => split_change(steps),
+        Failure::NotComparable { .. } => {
+            steps.add_step("name the manifests of two releases of one project, in the order of the releases");
         }
         Failure::Incomplete { .. } => {
             steps.see("see what is incomplete", steps::verify(&[]));
