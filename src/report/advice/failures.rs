@@ -171,9 +171,7 @@ fn fallback(steps: &mut Steps, failure: &Failure) {
             steps.add_step(format!("correct the address and the credentials of {what}; a retry does not help"));
         }
         Failure::Incompatible { .. } => split_change(steps),
-        Failure::NotComparable { .. } => {
-            steps.add_step("name the manifests of two releases of one project, in the order of the releases");
-        }
+        Failure::NotComparable { .. } => steps.add_step("name the manifests of two releases of one project"),
         Failure::Incomplete { .. } => {
             steps.see("see what is incomplete", steps::verify(&[]));
             if steps.is_empty() {
@@ -200,9 +198,7 @@ fn fallback(steps: &mut Steps, failure: &Failure) {
                 steps.add_step("read the message above, and correct its cause");
             }
         }
-        Failure::LockTimedOut { .. } => {
-            steps.add_step("check what the holder does; its lock ends with its session");
-        }
+        Failure::LockTimedOut { .. } => steps.add_step("check what the holder does; its lock ends with its session"),
         Failure::CommandFailed { .. } => steps.add_step("read the command's last lines above"),
         Failure::CommandMissing { .. } => {
             steps.add_step("install the program in the image, or correct the configured command");
