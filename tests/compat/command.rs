@@ -3,10 +3,13 @@
 use serde_json::Value;
 
 use super::{project, write_manifest};
-use crate::support::{
-    cluster::Database,
-    process::Outcome,
-    sample::{Engine, Sample},
+use crate::{
+    documents::blocks::block,
+    support::{
+        cluster::Database,
+        process::Outcome,
+        sample::{Engine, Sample},
+    },
 };
 
 /// A schema with every kind of object that the rules are about.
@@ -292,6 +295,41 @@ fn statements_of_sqlite_are_compared_by_their_items() {
             "json",
         ]));
         assert_eq!(compared["old_code_on_new_schema"]["outcome"], answer, "{change}: {compared:#}");
+    }
+}
+
+#[test]
+fn the_comparison_in_the_documents_is_the_real_one() {
+    let example = block("docs/compatibility.md", "$ portcullis compat");
+    let (command, shown) = example.split_once('\n').unwrap();
+    let database = Database::fresh();
+    let folder = project(&database);
+    let table = "CREATE TABLE invoice (id bigint PRIMARY KEY, total numeric NOT NULL)";
+    write_manifest(&folder, "old.manifest.json", &[table]);
+    write_manifest(&folder, "new.json", &[table, "ALTER TABLE invoice RENAME total TO amount"]);
+    let outcome = folder.paste(command.strip_prefix("$ ").unwrap()).exits(1);
+    // The releases differ, and a pipe is wider than a page.
+    let digest = regex_lite::Regex::new("[0-9a-f]{16}").unwrap();
+    let words = |text: &str| {
+        digest.replace_all(text, "RELEASE").split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(words(&outcome.stdout), words(shown));
+}
+
+#[test]
+fn the_workflow_in_the_documents_compares_with_the_deployed_commit() {
+    let workflow = block("docs/compatibility.md", "- run: git show");
+    let database = Database::fresh();
+    let folder = project(&database).env("DEPLOYED_COMMIT", "HEAD");
+    write_manifest(&folder, "portcullis.manifest.json", &[FIRST]);
+    folder
+        .paste("git init -q . && git add . && git -c user.name=t -c user.email=t@localhost commit -qm 1")
+        .exits(0);
+    for (change, code) in [("ALTER TABLE item ADD note text", 0), ("ALTER TABLE item DROP n", 1)] {
+        write_manifest(&folder, "portcullis.manifest.json", &[FIRST, change]);
+        let mut lines = workflow.lines().map(|line| folder.paste(line.strip_prefix("- run: ").unwrap()));
+        lines.next().unwrap().exits(0);
+        lines.next().unwrap().exits(code);
     }
 }
 
