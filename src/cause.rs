@@ -23,6 +23,13 @@ pub(crate) enum Code {
     Io(io::ErrorKind),
 }
 
+/// Why a service cannot be used now, and whether a later attempt may succeed.
+#[derive(Debug, Clone)]
+pub(crate) enum Unavailable {
+    Temporary(Cause),
+    Permanent(Cause),
+}
+
 /// Each kind needs another action of the operator.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -33,6 +40,8 @@ pub(crate) enum Kind {
     Unreachable,
     /// The credentials, the database's name or `pg_hba.conf` are wrong.
     Authentication,
+    /// The source of the password refuses, or cannot be used.
+    PasswordSource,
     /// The certificate or the TLS settings.
     Certificate,
     /// The server, the database or the role has reached its limit of connections.

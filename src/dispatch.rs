@@ -179,6 +179,19 @@ pub(crate) fn dispatch(
             });
             CommandOutput::of(runs, arguments.output.format(), false)
         }
+        Command::Token { reader, direct, output } => {
+            let token = if Stream::Out.is_terminal() {
+                let message =
+                    "standard output is a terminal, which would show the password: redirect it".into();
+                Err(Failure::Usage { message })
+            } else {
+                configured().and_then(|config| {
+                    let token = async |_| commands::token::run(&config, *reader, *direct).await;
+                    runtime::until_signalled(inherited, token)
+                })
+            };
+            CommandOutput::of(token, output.format(), false)
+        }
         Command::Manifest { framework } => {
             let cli_progress = CliProgress::new("manifest", out, colour);
             let on_event = |event| cli_progress.on_event(event);
@@ -209,6 +222,7 @@ fn changing<T>(
         inherited,
         |processes| RunState::new(config, processes),
         async |state| {
+            state.context.provide_password_file().await;
             let result = Box::pin(state.lock.fenced(work(state))).await;
             if let Some(text) = state.history.record_error() {
                 out.print_line(&format!("warning: {text}"));

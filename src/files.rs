@@ -7,7 +7,10 @@
 use std::{
     fs::{File, Metadata, OpenOptions, ReadDir},
     io::{self, Read, Seek, Write},
-    os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{OpenOptionsExt, fchown},
+    },
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -169,6 +172,24 @@ pub(crate) fn replace_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
     std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path)).inspect_err(|_| {
         // The temporary file is useless if the rename failed.
         let _ = std::fs::remove_file(&temporary);
+    })
+}
+
+/// Like `replace_now`, for a file that only its owner may read; None is this process's user. It follows no link.
+pub(crate) fn replace_private_now(path: &Path, bytes: &[u8], owner: Option<u32>) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let written = (|| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        if owner.is_some() {
+            fchown(&file, owner, None)?;
+        }
+        file.write_all(bytes)?;
+        std::fs::rename(&temporary, path)
+    })();
+    written.inspect_err(|error| {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            let _ = std::fs::remove_file(&temporary);
+        }
     })
 }
 

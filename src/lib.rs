@@ -28,6 +28,7 @@ mod steps;
 mod actions;
 mod commands;
 
+mod credentials;
 mod database;
 mod process;
 mod tenants;
@@ -136,7 +137,9 @@ fn print_output(
     }
     process::end_at_once(inherited);
     let mut code = output.code;
-    if let Err(error) = out.print_result(&output.text)
+    let printed =
+        if output.is_secret { Output::print_secret(&output.text) } else { out.print_result(&output.text) };
+    if let Err(error) = printed
         && error.kind() != io::ErrorKind::BrokenPipe
     {
         out.print_error(&format!("portcullis: cannot write to standard output: {error}\n"));

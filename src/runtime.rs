@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::{runtime::Builder, task::LocalSet};
 
 use crate::{
+    credentials,
     failure::Failure,
     process::{Inherited, Processes, Signals},
 };
@@ -23,8 +24,10 @@ pub(crate) fn block_on<T>(
     let tasks = LocalSet::new();
     let result = tasks.block_on(&runtime, async {
         let (processes, signals) = Processes::start(inherited, shutdown_budget).map_err(internal)?;
+        credentials::set(Some(processes.clone()));
         work(processes, signals).await
     });
+    credentials::set(None);
     drop(tasks);
     runtime.shutdown_background();
     result

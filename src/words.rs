@@ -93,9 +93,39 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}.{millis:03}Z", second % 60)
 }
 
+/// The seconds since 1970 of a time in UTC such as `2026-11-23T20:26:01Z`.
+pub(crate) fn parse_rfc3339(text: &str) -> Option<u64> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let number = |part: Option<&str>| part?.parse::<u64>().ok();
+    let (mut date, mut time) = (date.split('-'), time.split('.').next()?.split(':'));
+    let (year, month, day) = (number(date.next())?, number(date.next())?, number(date.next())?);
+    let (hour, minute, second) = (number(time.next())?, number(time.next())?, number(time.next())?);
+    if !(1970..10_000).contains(&year) || !(1..13).contains(&month) || !(1..32).contains(&day) {
+        return None;
+    }
+    // Howard Hinnant's days_from_civil.
+    let year = year - u64::from(month < 3);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let of_era = year % 400 * 365 + year % 400 / 4 - year % 400 / 100 + of_year;
+    let days = (year / 400 * 146_097 + of_era).checked_sub(719_468)?;
+    Some(days * 86_400 + hour.min(24) * 3_600 + minute.min(60) * 60 + second.min(60))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_read_as_it_is_written() {
+        for seconds in [0, 951_782_399, 951_782_400, 1_709_164_800, 1_795_830_300, 4_107_542_399] {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            assert_eq!(parse_rfc3339(&rfc3339(time)), Some(seconds));
+        }
+        assert_eq!(parse_rfc3339("2026-11-28T01:45:00Z"), Some(1_795_830_300));
+        for wrong in ["", "2026-11-28", "2026-11-28T01:45:00+01:00", "2026-13-01T00:00:00Z", "x-y-zT0:0:0Z"] {
+            assert_eq!(parse_rfc3339(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn a_text_hangs_behind_its_start_and_keeps_commands() {

@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 use super::expectation::{self, Expectation};
 use crate::{
     config::{self, Apply, Config, Migrations, Source, Transaction, secret::Secret},
+    credentials,
     database::{Database, Limits},
     deadline::Deadline,
     failure::Failure,
@@ -36,6 +37,13 @@ impl RunContext {
         let database =
             config.database.as_ref().map(|database| Database::new(database, config.registry.as_ref(), &run));
         Self { run, config, processes, database, expectation: OnceCell::new(), sessions: OnceCell::new() }
+    }
+
+    /// Gives the run's programs a password file, if they need one.
+    pub(crate) async fn provide_password_file(&self) {
+        if let Some(config::Database::Postgres(database)) = &self.config.database {
+            credentials::provide_file(database).await;
+        }
     }
 
     pub(crate) fn database(&self) -> Result<&Database, Failure> {

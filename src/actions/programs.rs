@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::AccessFlags;
 
 use crate::{
-    config::{Action, Config, Source, environment::Environment},
+    config::{Action, Config, Database, Password, Source, environment::Environment},
     files,
     outcome::command::MissingProgram,
     plan::{Decision, Plan},
@@ -41,6 +41,14 @@ pub(crate) fn missing(plan: &Plan, config: &Config, env: &Environment) -> Vec<Mi
             Action::Wait(_) | Action::Sql { .. } | Action::Verify(_) => None,
         };
         used.extend(program.map(|program| (program.as_str(), format!("the step `{}`", planned.step.name))));
+    }
+    if let Some(Database::Postgres(database)) = &config.database {
+        let others = [&database.direct, &database.reader].into_iter().flatten().map(|other| &**other);
+        for one in others.chain([&**database]) {
+            if let Password::Command { argv, .. } = &one.password {
+                used.extend(argv.first().map(|program| (program.as_str(), "[database] password".to_owned())));
+            }
+        }
     }
     let notify = config.notify.as_ref().and_then(|notify| notify.command.first());
     used.extend(notify.map(|program| (program.as_str(), "[notify] command".to_owned())));

@@ -4,10 +4,11 @@ use std::{io, path::Path, time::Duration};
 
 use super::{context::RunContext, provision::create::scratch, run_state::RunState};
 use crate::{
-    cause::{Cause, Kind},
+    cause::Unavailable,
     config::{self, Database},
+    credentials,
     database::{
-        Creation, RegistryRow, Schema,
+        Creation, DatabaseError, RegistryRow, Schema,
         template::{self, Template},
     },
     deadline::Deadline,
@@ -21,7 +22,6 @@ use crate::{
 /// The time limit of pg_dump, which reads one empty tenant.
 const TIMEOUT: Duration = Duration::from_mins(5);
 const GRACE: Duration = Duration::from_secs(8);
-const PASSWORD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The number of rows that pg_dump writes into one INSERT.
 const ROWS: &str = "--rows-per-insert=500";
@@ -121,10 +121,8 @@ async fn dumped(
     );
     argv.push(format!("--file={}", path.display()));
     argv.push(format!("--dbname={}", direct.conninfo()));
-    let refused = |why: String| Failure::refused("the database", Cause::new(Kind::File, why));
-    let password = Deadline::after(PASSWORD_TIMEOUT).limit(direct.password.read()).await;
-    let silent = |_| Err("reading the password file timed out".into());
-    let password = password.unwrap_or_else(silent).map_err(refused)?;
+    let refused = |why: Unavailable| DatabaseError::from(why).into_failure("the password of pg_dump");
+    let password = credentials::for_program(direct).await.map_err(refused)?;
     let mut env: Vec<(String, String)> = Vec::new();
     env.extend(password.map(|password| ("PGPASSWORD".to_owned(), password.expose().to_owned())));
     let child = Child {

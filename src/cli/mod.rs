@@ -307,6 +307,25 @@ Examples:
         #[arg(long)]
         live: bool,
     },
+    /// Print the current password of the database, for programs that log in themselves
+    #[command(
+        after_help = "With a token of a cloud (`password = { aws_rds = {} }`), it prints a token that is valid now. It refuses to print to a \
+terminal.
+
+Examples:
+  PGPASSWORD=$(portcullis token) psql -h db -U app app
+  portcullis token --format json    also tells when it expires"
+    )]
+    Token {
+        /// Of `[database] reader`
+        #[arg(long, conflicts_with = "direct")]
+        reader: bool,
+        /// Of `[database] direct`
+        #[arg(long)]
+        direct: bool,
+        #[command(flatten)]
+        output: TextOrJson,
+    },
     /// Show the changes of earlier runs, the newest first
     #[command(after_help = "Examples:
   portcullis history

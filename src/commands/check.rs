@@ -14,5 +14,13 @@ pub(crate) fn run(path: &Path, overrides: &Overrides, env: &Environment) -> Resu
     let (config, warnings) = config::load::load_with_warnings(path, env, overrides, false)?;
     let missing = programs::missing(&plan::plan(&config)?, &config, env);
     let manifest = manifest_check::problem_now(&config);
-    Ok(ConfigChecked { path: path.to_owned(), steps: config.steps.len(), warnings, missing, manifest })
+    let password = config.database.as_ref().and_then(config::Database::password_source);
+    Ok(ConfigChecked {
+        path: path.to_owned(),
+        steps: config.steps.len(),
+        warnings,
+        missing,
+        manifest,
+        password,
+    })
 }

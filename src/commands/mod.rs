@@ -18,4 +18,5 @@ pub(crate) mod migrate;
 pub(crate) mod plan;
 pub(crate) mod repair;
 pub(crate) mod tenant;
+pub(crate) mod token;
 pub(crate) mod verify;

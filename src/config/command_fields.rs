@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{
+    Password,
     fields::Table,
     interpolate::{Node, Value},
     keys::Kind,
     problem::{Problem, shown},
     reading::Reading,
-    secret::{KnownSecret, Password, Secret},
+    secret::{KnownSecret, Secret},
     secret_names::is_secret_name,
     secrets::of_url,
     values::{self, Read},

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use super::{
-    Database, Postgres, Sqlite,
+    CloudService, Database, Password, Postgres, Sqlite,
     fields::Table,
     interpolate::{Node, Value},
     keys::{Keyword, Kind},
     libpq::{self, Parameters, SSL_MODES},
     problem::Problem,
     reading::Reading,
-    secret::{KnownSecret, Password, Secret},
+    secret::{KnownSecret, Secret},
     url::{self, Fault},
     values::{self, Read},
 };
@@ -192,11 +192,23 @@ fn postgres(
     let name = parameters.remove("dbname").ok_or_else(|| missing("name", "PGDATABASE"))?;
     let user = parameters.remove("user").ok_or_else(|| missing("user", "PGUSER"))?;
     let given = parameters.remove("password").map(|password| Password::Literal(Secret::new(password)));
+    let password = password.or(given).unwrap_or(Password::None);
+    if let Password::Cloud(cloud) = &password {
+        // A server may ask for the token in clear text.
+        parameters.entry("sslmode".into()).or_insert_with(|| "require".into());
+        let of_name = || hosts.iter().all(|host| CloudService::region_of(&host.name).is_some());
+        let is_unknown = matches!(&cloud.service, CloudService::AwsRds { region: None });
+        if is_unknown && cloud.env.aws_region().is_none() && !of_name() {
+            return Err(
+                "`aws_rds` needs `region`: neither the server's name nor `AWS_REGION` gives it".into()
+            );
+        }
+    }
     Ok(Postgres {
         hosts,
         name,
         user,
-        password: password.or(given).unwrap_or(Password::None),
+        password,
         parameters,
         shared_schema: shared_schema.to_owned(),
         direct: None,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// The variables that the program was started with. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Environment(Arc<BTreeMap<String, String>>);
 
 impl Environment {
@@ -25,6 +25,11 @@ impl Environment {
     /// An empty variable counts as unset.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The region in which the container runs.
+    pub(crate) fn aws_region(&self) -> Option<&str> {
+        self.get("AWS_REGION").or_else(|| self.get("AWS_DEFAULT_REGION"))
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {

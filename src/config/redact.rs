@@ -36,7 +36,7 @@ pub(super) fn redact(text: &str) -> String {
 /// Keys whose values may be shown: the declared keys, except for those that may contain a secret in any table.
 fn public_keys() -> HashSet<&'static str> {
     let keys = ROOT.every_key();
-    let of_forms = FORMS.keys.iter().map(|key| key.name);
+    let of_forms = FORMS.every_key().into_iter().map(|key| key.name);
     let secret: HashSet<&str> =
         keys.iter().filter(|key| matches!(key.kind, Kind::Password)).map(|key| key.name).collect();
     let names = keys.iter().flat_map(|key| [key.name].into_iter().chain(key.former));

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     keys::{Choice, Key, Kind, Need, ROOT, Section},
-    password::FORMS,
+    password::{FORMS, VARIABLE_FORMS},
 };
 
 /// The schema that `portcullis schema` prints.
@@ -91,7 +91,7 @@ fn of_kind(kind: Kind) -> Value {
             any_of(&json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" }), "filled")
         }
         Kind::Password => reference("password"),
-        Kind::Variables => json!({ "type": "object", "additionalProperties": reference("password") }),
+        Kind::Variables => json!({ "type": "object", "additionalProperties": reference("secret") }),
         Kind::Columns => {
             json!({ "type": "object", "additionalProperties": { "type": ["string", "integer", "boolean"] } })
         }
@@ -128,16 +128,21 @@ fn of_kind(kind: Kind) -> Value {
 
 /// Definitions that are used in several places.
 fn definitions() -> Value {
-    let forms: Vec<Value> = FORMS
-        .keys
-        .iter()
-        .map(|key| {
-            let value = json!({ "type": "string", "description": plain(key.doc) });
-            json!({ "type": "object", "additionalProperties": false, "properties": { key.name: value },
+    let forms = |section: &'static Section| -> Vec<Value> {
+        let (limits, sources): (Vec<&Key>, Vec<&Key>) =
+            section.keys.iter().partition(|key| key.name == "timeout");
+        let form = |key: &'static Key| {
+            let limit = limits.iter().filter(|_| key.name == "command").copied();
+            let properties: Map<String, Value> = [key]
+                .into_iter()
+                .chain(limit)
+                .map(|key| (key.name.to_owned(), property(key, None)))
+                .collect();
+            json!({ "type": "object", "additionalProperties": false, "properties": properties,
                 "required": [key.name] })
-        })
-        .collect();
-    let password: Vec<Value> = [json!({ "type": "string" })].into_iter().chain(forms).collect();
+        };
+        [json!({ "type": "string" })].into_iter().chain(sources.into_iter().map(form)).collect()
+    };
     let pattern = |pattern: &str| json!({ "type": "string", "pattern": format!(r"\$\{{|^$|{pattern}") });
     let words = "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|1|0|[Yy][Ee][Ss]|[Nn][Oo]|[Oo][Nn]|[Oo][Ff][Ff])$";
     json!({
@@ -147,7 +152,8 @@ fn definitions() -> Value {
         "duration": pattern("^0*[1-9][0-9]*(ms|s|m|h)$"),
         "durationOrZero": pattern("^[0-9]+(ms|s|m|h)$"),
         "boolean": { "anyOf": [{ "type": "boolean" }, pattern(words)] },
-        "password": { "description": "A text, a variable (also NAME_FILE) or a file", "anyOf": password },
+        "password": { "description": "A text, or the source of a password", "anyOf": forms(&FORMS) },
+        "secret": { "description": "A text, a variable (also NAME_FILE) or a file", "anyOf": forms(&VARIABLE_FORMS) },
     })
 }
 

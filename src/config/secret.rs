@@ -1,14 +1,22 @@
 //! Defines values that never reach a log: their `Debug` prints `<secret>`, and they have no `Display`.
 
 use std::{
+    collections::VecDeque,
     fmt, io,
-    path::{Path, PathBuf},
+    path::Path,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use crate::files;
 
 /// A larger file is not a password.
 const LARGEST: u64 = 64 * 1024;
+
+/// Older tokens have expired.
+const MOST_LEARNED: usize = 256;
 
 /// A text that may contain a password.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,32 +51,40 @@ impl KnownSecret {
     }
 }
 
-/// The source of a password.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Password {
-    None,
-    Literal(Secret),
-    /// Read again for every connection, because it may rotate.
-    File(PathBuf),
+/// The secrets that became known after the configuration was read: a rotated password, a command's output, a token.
+static LEARNED: Mutex<VecDeque<Secret>> = Mutex::new(VecDeque::new());
+static CHANGES: AtomicUsize = AtomicUsize::new(0);
+
+/// Declares a secret, for the mask of all later output.
+pub(crate) fn learn(secret: &Secret) {
+    let mut learned = LEARNED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !learned.contains(secret) {
+        if learned.len() == MOST_LEARNED {
+            learned.pop_front();
+        }
+        learned.push_back(secret.clone());
+        CHANGES.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
-impl Password {
-    /// The current password, read in the calling thread: only before a runtime has started.
-    pub(crate) fn read_now(&self) -> Result<Option<Secret>, String> {
-        match self {
-            Password::None => Ok(None),
-            Password::Literal(secret) => Ok(Some(secret.clone())),
-            Password::File(path) => from_file(path, files::read_text_now(path, LARGEST)).map(Some),
-        }
-    }
+/// The number of changes of [`learned`].
+pub(crate) fn changes() -> usize {
+    CHANGES.load(Ordering::Relaxed)
+}
 
-    /// The current password. A file is read in a separate thread and may hang: callers set a limit.
-    pub(crate) async fn read(&self) -> Result<Option<Secret>, String> {
-        let Password::File(path) = self else { return self.read_now() };
-        let read = path.clone();
-        from_file(path, files::within(files::TIMEOUT, move || files::read_text_now(&read, LARGEST)).await)
-            .map(Some)
-    }
+pub(crate) fn learned() -> Vec<Secret> {
+    LEARNED.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+}
+
+/// The text of a password file.
+pub(super) fn read_file_now(path: &Path) -> Result<Secret, String> {
+    from_file(path, files::read_text_now(path, LARGEST))
+}
+
+/// The same in a separate thread, because the read may hang.
+pub(crate) async fn read_file(path: &Path) -> Result<Secret, String> {
+    let read = path.to_owned();
+    from_file(path, files::within(files::TIMEOUT, move || files::read_text_now(&read, LARGEST)).await)
 }
 
 /// A newline at the end of the file is not part of the password.

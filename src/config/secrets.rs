@@ -1,10 +1,10 @@
 //! Collects every secret that the configuration and the environment declare, for masking.
 
 use super::{
-    Config, Database, Postgres,
+    Config, Database, Password, Postgres,
     environment::Environment,
     libpq::passfile,
-    secret::{KnownSecret, Password, Secret},
+    secret::{KnownSecret, Secret},
     secret_names::is_secret_name,
 };
 use crate::files;

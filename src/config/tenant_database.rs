@@ -2,13 +2,13 @@
 //! database's name or a URL.
 
 use super::{
-    Postgres,
+    Password, Postgres,
     interpolate::Node,
     keys::Kind,
     libpq::{hosts, parse},
     problem::Problem,
     reading::Reading,
-    secret::{Password, Secret},
+    secret::Secret,
     values::{self, Read},
 };
 

@@ -9,10 +9,11 @@ mod wording;
 use std::{path::Path, time::Duration};
 
 use super::{
+    Password,
     environment::Environment,
     load::{Parsed, load, parse as parse_with},
     render::render,
-    secret::{Password, Secret},
+    secret::Secret,
     *,
 };
 

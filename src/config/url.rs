@@ -169,7 +169,7 @@ pub(super) fn decode(text: &str) -> Result<String, Fault> {
 }
 
 /// Parses `host`, `host:port` or `[::1]:port`; None for any other form.
-pub(super) fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
+pub(crate) fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
         let (host, rest) = bracketed.split_once(']')?;
         host.parse::<std::net::Ipv6Addr>().ok()?;

@@ -2,7 +2,7 @@
 
 use super::MigrationFile;
 use crate::{
-    cause::{Cause, Kind},
+    cause::{Cause, Kind, Unavailable},
     failure::{Cleanup, Failure},
 };
 
@@ -198,6 +198,12 @@ impl DatabaseError {
         }
     }
 
+    /// The server has refused the password; a pooler's code is that of a protocol error.
+    pub(super) fn is_refused_password(&self) -> bool {
+        let Self::Never(why) = self else { return false };
+        why.kind == Kind::Authentication && matches!(why.sqlstate(), Some("28P01" | "28000" | "08P01"))
+    }
+
     /// The same error with another text.
     pub(super) fn with_text(self, reword: impl FnOnce(&Cause) -> String) -> Self {
         let convert = |why: Cause| {
@@ -209,6 +215,24 @@ impl DatabaseError {
             Self::Never(why) => Self::Never(convert(why)),
             Self::Failed(why) => Self::Failed(convert(why)),
             Self::TimedOut => Self::TimedOut,
+        }
+    }
+}
+
+impl From<Unavailable> for DatabaseError {
+    fn from(why: Unavailable) -> Self {
+        match why {
+            Unavailable::Temporary(why) => Self::NotYet(why),
+            Unavailable::Permanent(why) => Self::Never(why),
+        }
+    }
+}
+
+impl From<Unavailable> for Attempt {
+    fn from(why: Unavailable) -> Self {
+        match why {
+            Unavailable::Temporary(why) => Self::NotYet(why),
+            Unavailable::Permanent(why) => Self::Never(why),
         }
     }
 }

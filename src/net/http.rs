@@ -1,4 +1,4 @@
-//! A minimal HTTP/1.1 client: one request, its status, and a short body.
+//! A minimal HTTP/1.1 client for probes and tokens: one request, its status, and a short body.
 
 use std::io::{self, ErrorKind};
 
@@ -75,12 +75,43 @@ impl Answer {
 
     /// Reads as many bytes as are announced, or up to the end of the connection.
     pub(crate) async fn body(mut self, stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+        if self.header("Transfer-Encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+            loop {
+                if let Some(body) = unchunked(&self.rest)? {
+                    return Ok(body);
+                }
+                if self.rest.len() > MAX_BYTES || stream.read_buf(&mut self.rest).await? == 0 {
+                    return Err(io::Error::new(ErrorKind::UnexpectedEof, "the body is not complete"));
+                }
+            }
+        }
         let length =
             self.header("Content-Length").and_then(|length| length.parse().ok()).unwrap_or(MAX_BYTES);
         let length = length.min(MAX_BYTES);
         while self.rest.len() < length && stream.read_buf(&mut self.rest).await? > 0 {}
         self.rest.truncate(length);
         Ok(self.rest)
+    }
+}
+
+/// The content of a chunked body (RFC 9112, section 7.1); None if it is not complete.
+fn unchunked(mut bytes: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    let mut body = Vec::new();
+    loop {
+        let Some(end) = bytes.windows(2).position(|two| two == b"\r\n") else { return Ok(None) };
+        let size = std::str::from_utf8(&bytes[..end]).ok().and_then(|line| {
+            let digits = line.split(';').next()?.trim();
+            usize::from_str_radix(digits, 16).ok().filter(|size| *size <= MAX_BYTES)
+        });
+        let invalid = || io::Error::new(ErrorKind::InvalidData, "the body is not valid");
+        let size = size.ok_or_else(invalid)?;
+        if size == 0 {
+            return Ok(Some(body));
+        }
+        let start = end + 2;
+        let Some(chunk) = bytes.get(start..start + size) else { return Ok(None) };
+        body.extend_from_slice(chunk);
+        bytes = bytes.get(start + size + 2..).unwrap_or_default();
     }
 }
 
@@ -124,6 +155,11 @@ mod tests {
             ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokay", 200, "ok"),
             ("HTTP/1.0 503\r\n\r\nuntil the end", 503, "until the end"),
             (early, 204, ""),
+            (
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\nA;x\r\n0123456789\r\n0\r\n\r\n",
+                200,
+                "ok0123456789",
+            ),
         ] {
             assert_eq!(get(answer).await.unwrap(), (status, body.into()), "{answer}");
         }
@@ -136,6 +172,29 @@ mod tests {
         {
             assert!(get(answer).await.is_err(), "{answer}");
         }
+    }
+
+    #[test]
+    fn a_part_of_a_chunked_body_is_no_body() {
+        for part in ["", "2", "2\r\no", "2\r\nok\r\n", "2\r\nok\r\n0"] {
+            assert_eq!(unchunked(part.as_bytes()).unwrap(), None, "{part:?}");
+        }
+        for wrong in ["\r\n", "x\r\n", "-1\r\n", "fffffffff\r\n"] {
+            assert!(unchunked(wrong.as_bytes()).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_sent_with_its_length() {
+        let (mut client, mut server) = tokio::io::duplex(10_000);
+        server.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        let request = Request { method: "POST", host: "h", target: "/", headers: "", body: b"a=b" };
+        assert_eq!(request.send(&mut client).await.unwrap().status, 200);
+        drop(client);
+        let mut received = String::new();
+        server.read_to_string(&mut received).await.unwrap();
+        assert!(received.starts_with("POST / HTTP/1.1\r\n"), "{received}");
+        assert!(received.ends_with("Content-Length: 3\r\n\r\na=b"), "{received}");
     }
 
     #[tokio::test]

@@ -21,6 +21,8 @@ pub(crate) struct ConfigChecked {
     pub(crate) warnings: String,
     pub(crate) missing: Vec<MissingProgram>,
     pub(crate) manifest: Option<ManifestProblem>,
+    /// The source that is asked for the database's password, if one is.
+    pub(crate) password: Option<String>,
 }
 
 /// Why a start would refuse the manifest.

@@ -12,6 +12,7 @@ pub(crate) mod migration_plan;
 pub(crate) mod plan_hash;
 pub(crate) mod repair;
 pub(crate) mod structure;
+pub(crate) mod token;
 pub(crate) mod trace_context;
 pub(crate) mod watch;
 pub(crate) mod wording;

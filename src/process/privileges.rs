@@ -83,6 +83,11 @@ impl Privileges {
         })
     }
 
+    /// The user, if it is another one than this process's.
+    pub(super) fn uid(&self) -> Option<u32> {
+        self.identity.as_ref().map(|identity| identity.uid)
+    }
+
     /// The variables that belong to the user.
     pub(crate) fn variables(&self) -> Option<(String, String)> {
         let identity = self.identity.as_ref()?;

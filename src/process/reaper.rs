@@ -7,6 +7,7 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{self, Read},
+    path::PathBuf,
     rc::Rc,
     time::Duration,
 };
@@ -51,7 +52,11 @@ struct ReaperState {
     reaped: Notify,
     shutdown: Shutdown,
     oom_kills: OnceCell<RefCell<OomKills>>,
+    password_file: OnceCell<PasswordFile>,
 }
+
+/// The path of a user's password file; None is this process's user.
+type PasswordFile = Box<dyn Fn(Option<u32>) -> Option<PathBuf>>;
 
 /// A stub that runs, or is dead and not reaped yet: its id cannot belong to another process.
 struct RunningStub {
@@ -77,6 +82,7 @@ impl Processes {
             reaped: Notify::new(),
             shutdown: Shutdown::with_budget(budget),
             oom_kills: OnceCell::new(),
+            password_file: OnceCell::new(),
         }));
         let (reaper, stopper, killer) = (processes.clone(), processes.clone(), processes.clone());
         let on_ending = move || stopper.shutdown().signal_arrived();
@@ -86,6 +92,12 @@ impl Processes {
             killer.kill_trees(|_| true);
         });
         Ok((processes, signals))
+    }
+
+    /// Gives all programs a password file from now on.
+    pub(crate) fn set_password_file(&self, path: impl Fn(Option<u32>) -> Option<PathBuf> + 'static) {
+        // A run sets it once.
+        let _ = self.0.password_file.set(Box::new(path));
     }
 
     /// The time limit of the shutdown, which starts with the first signal that requests the end.
@@ -122,7 +134,8 @@ impl Processes {
         fcntl(&status, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let status = File::from(status);
         let second = status.try_clone()?;
-        let pid = start_stub(child, output, &child_status, death)?;
+        let pid =
+            start_stub(child, output, &child_status, death, self.0.password_file.get().map(|path| &**path))?;
         let (report, receiver) = watch::channel(None);
         let stays = matches!(output, Output::Inherited);
         let fenced = death == ParentDeath::Kill;

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     arguments::c_strings,
-    environment::with,
+    environment::{self, with},
     exit_reason::error_words,
     exported,
     launch::{Launch, SessionPlacement, Stub, launch},
@@ -20,6 +20,9 @@ use super::{
     stub_protocol::{KILL_TREE, STAY, STEP},
 };
 use crate::config;
+
+/// libpq's variable with the path of the password file.
+const PASSFILE: &str = "PGPASSFILE";
 
 /// The program of a step.
 pub(crate) struct Child {
@@ -63,6 +66,7 @@ pub(super) fn start_stub(
     output: Output<'_>,
     status: &OwnedFd,
     death: ParentDeath,
+    password_file: Option<&dyn Fn(Option<u32>) -> Option<PathBuf>>,
 ) -> io::Result<i32> {
     #[expect(clippy::disallowed_methods, reason = "/dev/null never blocks")]
     let nothing = OpenOptions::new().read(true).write(true).open("/dev/null");
@@ -76,6 +80,17 @@ pub(super) fn start_stub(
     let privileges = Privileges::resolve(&child.privileges).map_err(io::Error::other)?;
     let mut variables = exported::current().to_vec();
     variables.extend(privileges.variables());
+    let is_given = |name: &str| {
+        environment::value(name.as_bytes()).is_some()
+            || variables.iter().chain(&child.env).any(|(given, _)| given == name)
+    };
+    if !is_given(PASSFILE)
+        && !is_given("PGPASSWORD")
+        && let Some(path) =
+            password_file.and_then(|path| path(privileges.uid())?.into_os_string().into_string().ok())
+    {
+        variables.push((PASSFILE.into(), path));
+    }
     variables.extend(child.env.iter().cloned());
     let cwd = child.cwd.clone().map(PathBuf::into_os_string).unwrap_or_default();
     let mut argv: Vec<OsString> = vec![

@@ -25,10 +25,11 @@ use crate::{
         compat::Compared,
         detect::Detected,
         doctor::Checked,
+        token::DatabaseToken,
         wording,
     },
     plan::Plan,
-    words::count,
+    words::{count, rfc3339},
 };
 
 /// A command's output and its exit code.
@@ -41,6 +42,8 @@ pub(crate) struct CommandOutput {
     pub(crate) code: u8,
     /// The box lists every schema.
     pub(crate) lists_all: bool,
+    /// The text is a secret that was requested, and is not masked.
+    pub(crate) is_secret: bool,
 }
 
 /// A result that can be shown.
@@ -106,6 +109,22 @@ impl Render for String {
     }
 }
 
+impl Render for DatabaseToken {
+    fn render(self, format: Format, _: bool) -> CommandOutput {
+        let text = match format {
+            Format::Json => pretty(&json!({
+                "password": self.password.expose(),
+                "expires": self.expires.map(rfc3339),
+                "server": self.host,
+                "user": self.user,
+                "source": self.source,
+            })),
+            _ => format!("{}\n", self.password.expose()),
+        };
+        CommandOutput { is_secret: true, ..CommandOutput::good(text) }
+    }
+}
+
 /// A yes or no with its reason.
 impl Render for (bool, String) {
     fn render(self, _: Format, _: bool) -> CommandOutput {
@@ -126,7 +145,10 @@ impl Render for ConfigChecked {
             }
             None => None,
         };
-        let text = format!("{}{gap}{}: valid, {steps}\n{missing}", self.warnings, self.path.display());
+        let password =
+            self.password.map_or_else(String::new, |source| format!("; the password is from {source}"));
+        let path = self.path.display();
+        let text = format!("{}{gap}{path}: valid, {steps}{password}\n{missing}", self.warnings);
         CommandOutput::with(text, refused)
     }
 }

@@ -16,7 +16,7 @@ use super::{
     terminal_filter,
 };
 use crate::{
-    config::{Config, environment::Environment},
+    config::{self, Config, environment::Environment},
     process,
 };
 
@@ -46,7 +46,12 @@ struct Inner {
 
 #[derive(Default)]
 struct OutputSettings {
+    /// The secrets of the environment and of the configuration.
+    declared: Mask,
+    /// The same, with those that became known later.
     mask: Mask,
+    /// The number of secrets that had become known by then.
+    learned: usize,
     /// The mask is created for the first text, because a start without output does not need it.
     has_mask: bool,
     json: bool,
@@ -59,9 +64,20 @@ struct OutputSettings {
 impl OutputSettings {
     fn ensure_mask(&mut self, environment: &Environment) {
         if !self.has_mask {
-            self.mask = Mask::new(environment, None);
-            self.has_mask = true;
+            self.declare(Mask::new(environment, None));
         }
+        let changes = config::secret::changes();
+        if self.learned != changes {
+            self.mask = self.declared.with_learned(environment);
+            self.learned = changes;
+        }
+    }
+
+    fn declare(&mut self, mask: Mask) {
+        self.mask = mask.clone();
+        self.declared = mask;
+        self.learned = 0;
+        self.has_mask = true;
     }
 }
 
@@ -93,14 +109,14 @@ impl Output {
     /// Also masks the secrets of the configuration from now on.
     pub(crate) fn arm(&self, config: &Config) {
         let mut settings = self.settings();
-        settings.mask = Mask::new(&self.0.environment, Some(config));
-        settings.has_mask = true;
+        settings.declare(Mask::new(&self.0.environment, Some(config)));
     }
 
     /// Also masks these secrets from now on.
     pub(crate) fn mask_too(&self, secrets: impl Iterator<Item = String>) {
         let mut settings = self.settings_with_mask();
-        settings.mask = settings.mask.with(secrets);
+        settings.declared = settings.declared.with(secrets);
+        settings.mask = settings.declared.with_learned(&self.0.environment);
     }
 
     /// Declares lines to be JSON from now on.
@@ -195,6 +211,11 @@ impl Output {
     /// Prints a command's result to standard output, and waits for a slow reader.
     pub(crate) fn print_result(&self, text: &str) -> io::Result<()> {
         self.write(Stream::Out, text)
+    }
+
+    /// Prints a secret to the program that requested it, without the mask.
+    pub(crate) fn print_secret(text: &str) -> io::Result<()> {
+        Stream::Out.write_all(text.as_bytes())
     }
 
     /// Prints a command's failure to standard error, and waits for a slow reader.

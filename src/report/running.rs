@@ -28,6 +28,7 @@ pub(crate) enum Running {
     TenantDelete,
     TenantShow,
     Health,
+    Token,
     /// `schema`, `completions` or `man`.
     Printing,
 }
@@ -55,6 +56,7 @@ impl Running {
             Running::TenantTemplate => "THE TEMPLATE WAS NOT WRITTEN",
             Running::TenantDelete => "THE TENANT WAS NOT DELETED",
             Running::TenantShow => "CANNOT SHOW TENANTS",
+            Running::Token => "NO PASSWORD WAS PRINTED",
             Running::Health => "CANNOT READ THE STATUS",
             Running::Printing => "NOTHING WAS PRINTED",
         }
@@ -93,6 +95,7 @@ impl From<&Command> for Running {
             Command::Tenant { command: Tenant::Delete(_) } => Running::TenantDelete,
             Command::Tenant { command: Tenant::List(_) | Tenant::Show(_) } => Running::TenantShow,
             Command::Health { .. } => Running::Health,
+            Command::Token { .. } => Running::Token,
             Command::Schema | Command::Completions { .. } | Command::Man { .. } => Running::Printing,
         }
     }

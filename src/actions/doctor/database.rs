@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     actions::context::RunContext,
-    config::{Action, Config, Registry, Scope},
+    config::{self, Action, Config, Registry, Scope},
     database::{
         DatabaseError,
         examined::{Examined, ExaminedServer, Pooler},
@@ -38,6 +38,8 @@ const WRONG_SKEW: i64 = 60_000;
 #[derive(Default)]
 pub(super) struct Facts {
     connection: Connection,
+    /// The source that is asked for the password.
+    password: Option<String>,
     pub(super) examined: Examined,
     /// The lock's holder, if it has one, or why it cannot be read.
     pub(super) lock: Option<Result<Option<String>, DatabaseError>>,
@@ -89,6 +91,7 @@ impl Facts {
         let names = database.names();
         let mut facts = Self {
             connection,
+            password: context.config.database.as_ref().and_then(config::Database::password_source),
             is_server: context
                 .config
                 .database
@@ -127,6 +130,7 @@ impl Facts {
         let changes = Changes { makes_tenants: self.changes.makes_tenants, ..Changes::default() };
         let facts = Facts {
             connection,
+            password: None,
             examined,
             lock: None,
             layout: Layout::Databases,
@@ -173,7 +177,10 @@ fn worst(verdicts: impl IntoIterator<Item = Verdict>) -> Option<Verdict> {
 
 fn reachable(facts: &Facts) -> Verdict {
     match &facts.connection {
-        Connection::Ready => Verdict::passed("logged in"),
+        Connection::Ready => Verdict::passed(match &facts.password {
+            Some(source) => format!("logged in; the password is from {source}"),
+            None => "logged in".to_owned(),
+        }),
         Connection::Failed(cause) => Verdict::Failed(cause.to_string(), Remedy::Cause(cause.clone())),
         Connection::NotConfigured => Verdict::not_applicable("`[database]` is not configured"),
         Connection::NoConfiguration => no_configuration(),

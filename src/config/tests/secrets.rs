@@ -3,11 +3,7 @@
 use proptest::prelude::*;
 
 use super::{messages, rendered, valid};
-use crate::config::{
-    Database,
-    environment::Environment,
-    secret::{Password, Secret},
-};
+use crate::config::{Database, Password, environment::Environment, secret::Secret};
 
 #[test]
 fn a_password_comes_from_a_variable_or_its_file_but_not_from_both() {
@@ -27,6 +23,56 @@ fn a_password_comes_from_a_variable_or_its_file_but_not_from_both() {
     );
     let neither = messages(text, &Environment::default());
     assert_eq!(neither, ["neither `DB_PASSWORD` nor `DB_PASSWORD_FILE` is set"]);
+}
+
+const LOGIN: &str =
+    "[database]\nhost = \"db.abc.eu-central-1.rds.amazonaws.com\"\nname = \"n\"\nuser = \"u\"\n";
+
+#[test]
+fn a_password_has_one_source_with_its_own_keys() {
+    let one_of = "a password comes from one of `env`, `file`, `command`, `aws_rds`, `gcp_cloudsql`, `azure`";
+    for (password, expected) in [
+        ("{ command = [\"vault\"], timeout = \"3s\" }", &[][..]),
+        ("{ aws_rds = {} }", &[]),
+        ("{ gcp_cloudsql = {} }", &[]),
+        ("{ azure = { client_id = \"x\" } }", &[]),
+        ("{}", &[one_of]),
+        ("{ file = \"x\", aws_rds = {} }", &[one_of]),
+        ("{ command = [] }", &["`command` is empty"]),
+        ("{ timeout = \"3s\" }", &[one_of]),
+        ("{ file = \"x\", timeout = \"3s\" }", &["`timeout` needs `command`"]),
+        ("{ aws_rds = { regoin = \"x\" } }", &["`aws_rds` has no key `regoin`"]),
+        ("{ gcp_cloudsql = { project = \"x\" } }", &["`gcp_cloudsql` has no key `project`"]),
+        ("{ aws = {} }", &["a password has no key `aws`"]),
+    ] {
+        let text = format!("{LOGIN}password = {password}\n");
+        assert_eq!(messages(&text, &Environment::default()), expected, "{password}");
+    }
+    let text = "[[step]]\nname = \"a\"\ncommand = { run = [\"a\"], env = { X = { aws_rds = {} } } }\n";
+    assert_eq!(messages(text, &Environment::default()), ["a password has no key `aws_rds`"]);
+}
+
+#[test]
+fn a_token_of_rds_needs_a_region() {
+    let text = LOGIN.replace("db.abc.eu-central-1.rds.amazonaws.com", "db") + "password = { aws_rds = {} }\n";
+    let missing = "`aws_rds` needs `region`: neither the server's name nor `AWS_REGION` gives it";
+    assert_eq!(messages(&text, &Environment::default()), [missing]);
+    assert!(messages(&text, &Environment::from([("AWS_DEFAULT_REGION", "eu-west-1")])).is_empty());
+    let given = text.replace("aws_rds = {}", "aws_rds = { region = \"eu-west-1\" }");
+    assert!(messages(&given, &Environment::default()).is_empty());
+}
+
+#[test]
+fn a_token_requires_tls_unless_the_mode_is_given() {
+    for (lines, mode) in [
+        ("password = { gcp_cloudsql = {} }\n", Some("require")),
+        ("password = { gcp_cloudsql = {} }\nsslmode = \"disable\"\n", Some("disable")),
+        ("password = \"x\"\n", None),
+    ] {
+        let config = valid(&format!("{LOGIN}{lines}"), &Environment::default());
+        let Some(Database::Postgres(database)) = config.database else { unreachable!("{lines}") };
+        assert_eq!(database.parameters.get("sslmode").map(String::as_str), mode, "{lines}");
+    }
 }
 
 /// Every key that takes a text, filled from the same variable.

@@ -6,9 +6,11 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::config::{
     libpq::{Parameters, hosts::Host},
-    secret::{Password, Secret},
+    secret::Secret,
     tenant_database::TenantDatabase,
 };
+
+use super::password::Password;
 
 /// The location of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +89,16 @@ impl Postgres {
             encoded(&self.name),
             if parameters.is_empty() { "" } else { "?" },
         ))
+    }
+}
+
+impl Database {
+    /// The source that is asked for the password when a connection is opened, if one is.
+    pub(crate) fn password_source(&self) -> Option<String> {
+        match self {
+            Self::Postgres(postgres) if postgres.password.is_requested() => Some(postgres.password.source()),
+            _ => None,
+        }
     }
 }
 

@@ -3,13 +3,14 @@
 mod database;
 mod gate;
 mod migrations;
+mod password;
 mod privileges;
 mod server;
 mod steps;
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-pub(crate) use self::{database::*, gate::*, migrations::*, privileges::*, server::*, steps::*};
+pub(crate) use self::{database::*, gate::*, migrations::*, password::*, privileges::*, server::*, steps::*};
 use super::secret::KnownSecret;
 use crate::tenants::accept::Accept;
 

@@ -36,11 +36,21 @@ pub(super) async fn connect_as(
     }
 }
 
-/// The same without a wait, for callers that wait themselves. It resolves the name and reads the password again.
+/// The same without a wait, for callers that wait themselves. It resolves the name and reads the password again. A
+/// refused password is read once more: it may have been rotated, or have expired.
 pub(super) async fn connect_once(
     config: &config::Postgres,
     name: Option<&str>,
 ) -> Result<Connection, DatabaseError> {
     // A login is large, and every caller would contain it.
-    Box::pin(async { Login::read(config, name).await?.connect().await }).await
+    Box::pin(async {
+        let first = Login::read(config, name, None).await?;
+        let outcome = first.connect().await;
+        if !matches!(&outcome, Err(error) if error.is_refused_password()) {
+            return outcome;
+        }
+        let second = Login::read(config, name, Some(&first)).await?;
+        if second.has_same_password(&first) { outcome } else { second.connect().await }
+    })
+    .await
 }

@@ -25,6 +25,7 @@ use crate::{
         self,
         libpq::{hosts::Host, passfile},
     },
+    credentials::{self, LoginPassword},
     deadline::Deadline,
     files,
     retry::{Pauses, Retry},
@@ -48,7 +49,7 @@ const SESSION: &str = "SELECT pg_catalog.pg_is_in_recovery()::text, \
 pub(super) struct Login<'c> {
     config: &'c config::Postgres,
     application: &'c str,
-    password: Option<config::secret::Secret>,
+    password: Option<LoginPassword>,
     /// The lines of the password file, or why it is not used.
     passfile: Result<String, String>,
     /// None without encryption. As in libpq, unusable files fail only a connection that the server agrees to encrypt.
@@ -56,14 +57,15 @@ pub(super) struct Login<'c> {
 }
 
 impl<'c> Login<'c> {
-    /// Reads the password and the certificates again.
+    /// Reads the password and the certificates again. `refused` is the login whose password the server has refused.
     pub(super) async fn read(
         config: &'c config::Postgres,
         name: Option<&'c str>,
+        refused: Option<&Self>,
     ) -> Result<Self, DatabaseError> {
         let never = |error| DatabaseError::Never(Cause::new(Kind::File, error));
-        let password = config.password.read().await.map_err(never)?;
-        let password = password.filter(|password| !password.expose().is_empty());
+        let refused = refused.and_then(|login| login.password.as_ref());
+        let password = credentials::password(config, refused).await?;
         let parameter = |name: &str| config.parameters.get(name).map(String::as_str);
         let mut passfile = Ok(String::new());
         if let (None, Some(path)) = (&password, parameter("passfile").map(PathBuf::from)) {
@@ -74,6 +76,10 @@ impl<'c> Login<'c> {
         let tls = if encrypts { Some(TlsSettings::read(&config.parameters).await) } else { None };
         let application = name.or(parameter("application_name")).or(parameter("fallback_application_name"));
         Ok(Self { config, application: application.unwrap_or("portcullis"), password, passfile, tls })
+    }
+
+    pub(super) fn has_same_password(&self, other: &Self) -> bool {
+        self.password == other.password && self.passfile == other.passfile
     }
 
     fn parameter(&self, name: &str) -> Option<&str> {
@@ -186,7 +192,9 @@ impl<'c> Login<'c> {
             let lines = self.passfile.as_ref().ok()?;
             passfile::password(lines, host, &self.config.name, &self.config.user)
         };
-        if let Some(password) = self.password.clone().or_else(in_file) {
+        let given = self.password.as_ref().map(|password| password.of(host, &self.config.user)).transpose();
+        let given = given.map_err(|why| Refusal { error: why.into(), stage: Stage::Login })?;
+        if let Some(password) = given.or_else(in_file) {
             driver.password(password.expose());
         }
         let limits = MessageLimits::new(mode != SslMode::Disable);

@@ -304,6 +304,10 @@ fn of_kind(kind: Kind) -> Option<CauseAdvice> {
             "the credentials are wrong, or the account may not log in",
             "correct the user name and the password",
         ),
+        Kind::PasswordSource => (
+            "the source of the password refuses the request, or is not set up for this container",
+            "correct `password` in `[database]`, or the rights that this container has there; `portcullis token` asks the source alone",
+        ),
         Kind::Certificate => (
             "the server's certificate is for another name, its authority is not trusted, or the TLS settings do not match",
             "set the authority's certificate (`sslrootcert`), correct the host name, or renew the certificate",

@@ -271,10 +271,11 @@ fn each_cause_has_its_own_advice_in_every_failure() {
     }
 }
 
-const EVERY_KIND: [Kind; 21] = [
+const EVERY_KIND: [Kind; 22] = [
     Kind::Other,
     Kind::Unreachable,
     Kind::Authentication,
+    Kind::PasswordSource,
     Kind::Certificate,
     Kind::TooManyConnections,
     Kind::Lost,

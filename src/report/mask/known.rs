@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::config::{
-    Config, environment::Environment, secret::KnownSecret, secret_names::is_secret_name,
+    Config,
+    environment::Environment,
+    secret::{KnownSecret, learned as learned_secrets},
+    secret_names::is_secret_name,
     secrets::of_environment,
 };
 
@@ -28,6 +31,16 @@ pub(super) fn secrets(env: &Environment, config: Option<&Config>) -> Vec<String>
         .collect();
     values.sort_unstable();
     values.dedup();
+    values
+}
+
+/// The secrets that became known later, except for names and settings.
+pub(super) fn learned(env: &Environment) -> Vec<String> {
+    let mut values: Vec<String> = learned_secrets().iter().map(|secret| secret.expose().to_owned()).collect();
+    let is_name = |value: &str| {
+        is_name(value) && env.names().any(|name| !is_secret_name(name) && env.get(name) == Some(value))
+    };
+    values.retain(|value| !is_name(value) && !is_setting(value));
     values
 }
 

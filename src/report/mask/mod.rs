@@ -71,6 +71,11 @@ impl Mask {
         Self::of(self.0.secrets.iter().cloned().chain(secrets).collect())
     }
 
+    /// Masks the secrets too that became known later.
+    pub(crate) fn with_learned(&self, env: &Environment) -> Self {
+        self.with(known::learned(env).into_iter())
+    }
+
     fn of(secrets: Vec<String>) -> Self {
         Self(Arc::new(Inner { secrets, tables: OnceLock::new() }))
     }

@@ -8,7 +8,6 @@ mod probe;
 mod redis;
 pub(crate) mod service;
 mod tcp;
-mod tls;
 mod wait_loop;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};

@@ -5,8 +5,12 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::tls::{self, Roots};
-use crate::{cause::Cause, database::Attempt, deadline::Deadline, net::Target};
+use crate::{
+    cause::Cause,
+    database::Attempt,
+    deadline::Deadline,
+    net::{Target, tls::Roots},
+};
 
 /// A byte stream to a service.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
@@ -36,7 +40,7 @@ impl Service {
             Self::Host { target, tls } => {
                 let stream = target.connect(deadline).await.map_err(|why| Attempt::NotYet(why.into()))?;
                 Ok(match tls {
-                    Some((host, roots)) => Box::new(tls::secure(stream, host, roots).await?),
+                    Some((host, roots)) => Box::new(roots.secure(stream, host).await?),
                     None => Box::new(stream),
                 })
             }

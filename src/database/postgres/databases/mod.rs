@@ -16,6 +16,7 @@ use std::{cell::RefCell, collections::BTreeMap, ops::Deref};
 use super::Postgres;
 use crate::{
     config::{self, secret::Secret},
+    credentials,
     database::{
         Applied, ApplyEnd, ApplyError, DatabaseError, Limits, MigrationFile, Schema, TableSet,
         examined::Examined, restorable::Restorable,
@@ -171,7 +172,7 @@ impl Router {
     pub(crate) async fn database_url(&self, tenant: &str) -> Result<Secret, DatabaseError> {
         let database = self.tenant(tenant).await?;
         let config = database.direct();
-        let password = config.password.read().await.map_err(|why| DatabaseError::Failed(why.into()))?;
+        let password = credentials::for_program(config).await?;
         Ok(config.url(password.as_ref()))
     }
 

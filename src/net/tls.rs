@@ -1,4 +1,4 @@
-//! Secures an open connection with TLS. Trusts Mozilla's roots and the roots in the image.
+//! Secures an open connection with TLS. Trusts Mozilla's roots, the roots in the image, and a file of roots.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -13,51 +13,52 @@ use tokio_rustls::{
     },
 };
 
+use super::CERTIFICATE_BUNDLES;
 use crate::{
-    cause::{Cause, Kind},
-    database::Attempt,
+    cause::{Cause, Kind, Unavailable},
     files,
-    net::CERTIFICATE_BUNDLES,
 };
 
 /// The trusted roots, read at the first connection.
-#[derive(Default)]
-pub(crate) struct Roots(Option<Arc<ClientConfig>>);
-
-/// Secures the connection. An untrusted certificate is a permanent failure.
-pub(super) async fn secure(
-    stream: TcpStream,
-    host: &str,
-    roots: &mut Roots,
-) -> Result<TlsStream<TcpStream>, Attempt> {
-    secure_with(stream, host, roots, CERTIFICATE_BUNDLES.map(PathBuf::from).into()).await
+#[derive(Default, Clone)]
+pub(crate) struct Roots {
+    /// A file that is trusted, too.
+    file: Option<PathBuf>,
+    config: Option<Arc<ClientConfig>>,
 }
 
-async fn secure_with(
-    stream: TcpStream,
-    host: &str,
-    roots: &mut Roots,
-    bundles: Vec<PathBuf>,
-) -> Result<TlsStream<TcpStream>, Attempt> {
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let name = ServerName::try_from(host).map_err(|error| Attempt::Never(error.to_string().into()))?;
-    let config = if let Some(config) = &roots.0 {
-        Arc::clone(config)
-    } else {
-        let read = files::within(files::TIMEOUT, move || Ok(trusting(&bundles))).await;
-        let config = read.map_err(|error| Attempt::NotYet(Cause::io("cannot read certificates", &error)))?;
-        Arc::clone(
-            roots.0.insert(Arc::new(config.map_err(|error| Attempt::Never(error.to_string().into()))?)),
-        )
-    };
-    TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(bad @ rustls::Error::InvalidCertificate(_)) => {
-                Attempt::Never(Cause::new(Kind::Certificate, bad.to_string()))
+impl Roots {
+    pub(crate) fn with_file(file: Option<PathBuf>) -> Self {
+        Self { file, config: None }
+    }
+
+    /// Secures the connection. An untrusted certificate is a permanent failure.
+    pub(crate) async fn secure(
+        &mut self,
+        stream: TcpStream,
+        host: &str,
+    ) -> Result<TlsStream<TcpStream>, Unavailable> {
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let permanent = |text: String| Unavailable::Permanent(Cause::new(Kind::Certificate, text));
+        let name = ServerName::try_from(host).map_err(|error| permanent(error.to_string()))?;
+        let config = if let Some(config) = &self.config {
+            Arc::clone(config)
+        } else {
+            let bundles: Vec<_> =
+                CERTIFICATE_BUNDLES.map(PathBuf::from).into_iter().chain(self.file.clone()).collect();
+            let read = files::within(files::TIMEOUT, move || Ok(trusting(&bundles))).await;
+            let config = read
+                .map_err(|error| Unavailable::Temporary(Cause::io("cannot read certificates", &error)))?
+                .map_err(|error| permanent(error.to_string()))?;
+            Arc::clone(self.config.insert(Arc::new(config)))
+        };
+        TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
+            match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                Some(bad @ rustls::Error::InvalidCertificate(_)) => permanent(bad.to_string()),
+                _ => Unavailable::Temporary(format!("no TLS: {error}").into()),
             }
-            _ => Attempt::NotYet(format!("no TLS: {error}").into()),
-        }
-    })
+        })
+    }
 }
 
 fn trusting(bundles: &[PathBuf]) -> Result<ClientConfig, rustls::Error> {
@@ -119,9 +120,9 @@ mod tests {
     async fn an_untrusted_certificate_is_a_permanent_failure() {
         let folder = tempfile::tempdir().unwrap();
         let (stream, _) = server(folder.path()).await;
-        let refusal = secure(stream, "localhost", &mut Roots::default()).await.unwrap_err();
+        let refusal = Roots::default().secure(stream, "localhost").await.unwrap_err();
         assert!(
-            matches!(refusal, Attempt::Never(why) if why.text == "invalid peer certificate: UnknownIssuer")
+            matches!(refusal, Unavailable::Permanent(why) if why.text == "invalid peer certificate: UnknownIssuer")
         );
     }
 
@@ -129,20 +130,15 @@ mod tests {
     async fn a_certificate_for_another_name_is_a_permanent_failure() {
         let folder = tempfile::tempdir().unwrap();
         let (stream, cert) = server(folder.path()).await;
-        let refusal =
-            secure_with(stream, "example.org", &mut Roots::default(), vec![cert]).await.unwrap_err();
-        assert!(matches!(refusal, Attempt::Never(why) if why.text.contains("not valid for name")));
+        let refusal = Roots::with_file(Some(cert)).secure(stream, "example.org").await.unwrap_err();
+        assert!(matches!(refusal, Unavailable::Permanent(why) if why.text.contains("not valid for name")));
     }
 
     #[tokio::test]
-    async fn a_certificate_in_the_images_own_bundle_is_trusted() {
+    async fn a_certificate_in_the_file_is_trusted() {
         let folder = tempfile::tempdir().unwrap();
         let (stream, cert) = server(folder.path()).await;
-        assert!(
-            secure_with(stream, "localhost", &mut Roots::default(), vec!["/nonexistent".into(), cert])
-                .await
-                .is_ok()
-        );
+        assert!(Roots::with_file(Some(cert)).secure(stream, "localhost").await.is_ok());
     }
 
     #[tokio::test]
@@ -150,6 +146,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         drop(listener.accept().await.unwrap());
-        assert!(matches!(secure(stream, "localhost", &mut Roots::default()).await, Err(Attempt::NotYet(_))));
+        let refusal = Roots::default().secure(stream, "localhost").await;
+        assert!(matches!(refusal, Err(Unavailable::Temporary(_))));
     }
 }

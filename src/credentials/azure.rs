@@ -1,0 +1,52 @@
+//! Azure: a token of Microsoft Entra ID for Azure Database for PostgreSQL, in the order of Azure's own libraries:
+//! workload identity, App Service and Container Apps, then the instance metadata service.
+
+use std::time::SystemTime;
+
+use super::source::{self, Source, encoded, split};
+use crate::{
+    cause::Unavailable,
+    config::{environment::Environment, secret::Secret},
+};
+
+/// The databases, as the resource of a token.
+const RESOURCE: &str = "https%3A%2F%2Fossrdbms-aad.database.windows.net";
+const FEDERATED: &str = "AZURE_FEDERATED_TOKEN_FILE";
+
+pub(super) async fn token(
+    env: &Environment,
+    client_id: Option<&str>,
+) -> Result<(Secret, Option<SystemTime>), Unavailable> {
+    let client_id = client_id.or_else(|| env.get("AZURE_CLIENT_ID"));
+    if let (Some(file), Some(tenant), Some(client)) =
+        (env.get(FEDERATED), env.get("AZURE_TENANT_ID"), client_id)
+    {
+        let assertion = source::file(FEDERATED, file).await?;
+        let authority = env.get("AZURE_AUTHORITY_HOST").unwrap_or("https://login.microsoftonline.com");
+        let (address, path) = split(authority);
+        let source = Source { name: "Microsoft Entra ID", address, env, proof: None };
+        let target = format!("{}/{}/oauth2/v2.0/token", path.trim_end_matches('/'), encoded(tenant));
+        let body = format!(
+            "client_id={}&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer\
+             &client_assertion={}&grant_type=client_credentials&scope={RESOURCE}%2F.default",
+            encoded(client),
+            encoded(&assertion)
+        );
+        let headers = "Content-Type: application/x-www-form-urlencoded\r\n";
+        return source.token(&source.json("POST", &target, headers, &body).await?);
+    }
+    let identity = client_id.map_or_else(String::new, |id| format!("&client_id={}", encoded(id)));
+    if let (Some(endpoint), Some(header)) = (env.get("IDENTITY_ENDPOINT"), env.get("IDENTITY_HEADER")) {
+        let (address, path) = split(endpoint);
+        let source = Source { name: "the identity endpoint", address, env, proof: None };
+        let target = format!("{path}?api-version=2019-08-01&resource={RESOURCE}{identity}");
+        let headers = format!("X-IDENTITY-HEADER: {header}\r\n");
+        return source.token(&source.json("GET", &target, &headers, "").await?);
+    }
+    let address = env.get("AZURE_POD_IDENTITY_AUTHORITY_HOST").unwrap_or("http://169.254.169.254");
+    let address = address.trim_end_matches('/');
+    let source = Source { name: "the instance metadata service", address, env, proof: None };
+    let target =
+        format!("/metadata/identity/oauth2/token?api-version=2018-02-01&resource={RESOURCE}{identity}");
+    source.token(&source.json("GET", &target, "Metadata: true\r\n", "").await?)
+}
