@@ -52,7 +52,7 @@ pub(crate) fn words(finding: &Incompatibility) -> String {
     if let Some(renamed) = &finding.renamed_to {
         text += ". `";
         text += renamed;
-        text += "` is new and alike: probably renamed";
+        text += "` is alike: probably renamed";
     }
     let short = |text: &Option<String>| text.clone().filter(|text| text.len() <= 80 && !text.contains('\n'));
     match (short(&finding.known), short(&finding.found)) {

@@ -68,14 +68,14 @@ const CHANGES: &[(&str, &str, &[&str])] = &[
         "ALTER TABLE item RENAME TO article",
         "breaks",
         &[
-            "table item: missing; statements that use it fail. `article` is new and alike: probably renamed",
+            "table item: missing; statements that use it fail. `article` is alike: probably renamed",
             "view totals: another definition",
         ],
     ),
     (
         "ALTER TABLE item RENAME n TO number",
         "breaks",
-        &["column item.n: missing; statements that use it fail. `number` is new and alike: probably renamed"],
+        &["column item.n: missing; statements that use it fail. `number` is alike: probably renamed"],
     ),
     ("ALTER TABLE item DROP n", "breaks", &["column item.n: missing; statements that use it fail"]),
     ("ALTER TABLE item ADD note text NOT NULL", "breaks", &["column item.note: NOT NULL without a default"]),
