@@ -141,6 +141,7 @@ impl<'a> Judge<'a> {
         let is_plain = object.definition.starts_with("PARTITION OF ")
             && !object.definition.contains(" PARTITION BY ")
             && !object.definition.contains(" SERVER ")
+            && !self.has_default_partition()
             && parts().all(|part| part.state == "inherited")
             && parts().filter(|part| part.kind == ObjectKind::Column).all(|column| {
                 let parent = object.definition.strip_prefix("PARTITION OF ").and_then(identifier);
@@ -151,6 +152,13 @@ impl<'a> Judge<'a> {
                 })
             });
         (is_of_known && !is_plain).then_some(Change::Additional)
+    }
+
+    /// A default partition no longer accepts the rows of a new one.
+    fn has_default_partition(&self) -> bool {
+        let is_default =
+            |definition: &str| definition.starts_with("PARTITION OF ") && definition.contains(" DEFAULT");
+        of_table(&self.known_objects, ObjectKind::Table, "").any(|table| is_default(&table.definition))
     }
 
     /// A row that a new table refers to cannot be deleted by code that does not know the table.
