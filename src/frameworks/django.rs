@@ -18,28 +18,19 @@ use crate::{
     tenants::{ledger::Ledger, manifest::Manifest},
 };
 
-const MANIFEST: &str = concat!(
-    include_str!("django/project.py"),
-    include_str!("django/values.py"),
-    include_str!("django/manifest.py")
-);
-const NEW_TENANT: &str = concat!(
-    include_str!("django/project.py"),
-    include_str!("django/values.py"),
-    include_str!("django/new_tenant.py")
-);
-const MIGRATE: &str = concat!(
-    include_str!("django/project.py"),
-    include_str!("django/recorder.py"),
-    include_str!("django/migrate.py")
-);
-const PENDING_SQL: &str = concat!(include_str!("django/project.py"), include_str!("django/pending_sql.py"));
-const RECORD: &str = concat!(include_str!("django/project.py"), include_str!("django/record.py"));
-const REPLAY: &str = concat!(
-    include_str!("django/project.py"),
-    include_str!("django/recorder.py"),
-    include_str!("django/replay.py")
-);
+/// The parts of a Python program. Programs share parts, so they are joined only when one runs.
+type Script = [&'static str];
+
+const PROJECT: &str = include_str!("django/project.py");
+const VALUES: &str = include_str!("django/values.py");
+const RECORDER: &str = include_str!("django/recorder.py");
+
+const MANIFEST: &Script = &[PROJECT, VALUES, include_str!("django/manifest.py")];
+const NEW_TENANT: &Script = &[PROJECT, VALUES, include_str!("django/new_tenant.py")];
+const MIGRATE: &Script = &[PROJECT, RECORDER, include_str!("django/migrate.py")];
+const PENDING_SQL: &Script = &[PROJECT, include_str!("django/pending_sql.py")];
+const RECORD: &Script = &[PROJECT, include_str!("django/record.py")];
+const REPLAY: &Script = &[PROJECT, RECORDER, include_str!("django/replay.py")];
 
 #[derive(Debug)]
 pub(crate) struct Django;
@@ -159,11 +150,11 @@ impl External for Django {
 /// The command that runs a helper script with the project's interpreter: `python -c SCRIPT MANAGE ARGUMENT...`.
 fn python(
     project: &Project,
-    script: &str,
+    script: &Script,
     arguments: impl IntoIterator<Item = String>,
 ) -> Result<Vec<String>, Failure> {
     let manage = project.entry.as_deref().map_or(Ok(""), argument)?;
-    let mut argv = vec![project.interpreter.clone(), "-c".into(), script.into(), manage.into()];
+    let mut argv = vec![project.interpreter.clone(), "-c".into(), script.concat(), manage.into()];
     argv.extend(arguments);
     Ok(argv)
 }
