@@ -167,9 +167,11 @@ pub(crate) fn replace(
 /// Like `replace`, in the calling thread.
 pub(crate) fn replace_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}.new", std::process::id()));
+    // Two containers share a folder, and their processes have the same id.
+    temporary.push(format!(".{:016x}.new", fastrand::u64(..)));
     let temporary = PathBuf::from(temporary);
-    std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path)).inspect_err(|_| {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+    file.write_all(bytes).and_then(|()| std::fs::rename(&temporary, path)).inspect_err(|_| {
         // The temporary file is useless if the rename failed.
         let _ = std::fs::remove_file(&temporary);
     })
@@ -217,6 +219,25 @@ mod tests {
 
     use super::*;
     use crate::deadline::{Deadline, Elapsed};
+
+    #[test]
+    fn a_file_that_is_replaced_by_several_writers_is_always_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list");
+        replace_now(&path, b"0").unwrap();
+        std::thread::scope(|scope| {
+            for digit in b'1'..=b'4' {
+                let text = vec![digit; 10_000];
+                let path = &path;
+                scope.spawn(move || (0..100).for_each(|_| replace_now(path, &text).unwrap()));
+            }
+            for _ in 0..1_000 {
+                let text = std::fs::read(&path).unwrap();
+                assert!([1, 10_000].contains(&text.len()) && text.iter().all(|byte| *byte == text[0]));
+            }
+        });
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 
     #[tokio::test]
     async fn a_query_that_hangs_is_started_once() {

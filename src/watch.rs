@@ -31,6 +31,11 @@ use crate::{
     tenants::gate::Judgement,
 };
 
+/// The first round starts within a tenth of this time: probes wait for its result.
+const FIRST_ROUND: Duration = Duration::from_mins(1);
+/// Beyond this number, the oldest changes are not sent any more.
+const MOST_UNSENT: usize = 1_000;
+
 /// Runs until a signal requests the end, which is not a failure. Fails only if the configuration makes every round fail.
 pub(crate) fn watch(
     config: Config,
@@ -54,6 +59,7 @@ pub(crate) fn watch(
             state: WatchState::default(),
             page: Arc::default(),
             endpoint: None,
+            unsent: RefCell::default(),
             has_warned: RefCell::default(),
         };
         let ended = tokio::select! {
@@ -79,6 +85,8 @@ struct Watch<'a> {
     state: WatchState,
     page: Arc<Mutex<WatchPage>>,
     endpoint: Option<Endpoint>,
+    /// The changes of which no notification could be sent.
+    unsent: RefCell<Vec<Change>>,
     /// The warnings that were printed.
     has_warned: RefCell<Vec<String>>,
 }
@@ -89,10 +97,11 @@ impl Watch<'_> {
         let (mut number, mut pause) = (0, Duration::ZERO);
         loop {
             number += 1;
-            // Many watches that start at the same time come at different times.
-            let jitter = self.every.mul_f64(fastrand::f64() / 10.0);
-            Deadline::after(pause + jitter).passed().await;
             self.open_endpoint();
+            // Many watches that start at the same time come at different times.
+            let longest = if number == 1 { self.every.min(FIRST_ROUND) } else { self.every };
+            let jitter = longest.mul_f64(fastrand::f64() / 10.0);
+            Deadline::after(pause + jitter).passed().await;
             if let Err(failure) = self.round(number).await {
                 return failure;
             }
@@ -159,14 +168,19 @@ impl Watch<'_> {
         }
     }
 
+    /// Sends the changes, also those of earlier rounds whose notification failed.
     async fn send(&self, round: &Round<'_>) {
-        if round.changes.is_empty() {
+        let Some(notify) = &self.config.notify else { return };
+        let mut unsent = self.unsent.take();
+        unsent.extend_from_slice(round.changes);
+        if unsent.is_empty() {
             return;
         }
-        let Some(notify) = &self.config.notify else { return };
-        let facts = self.out.masked(&report::notification(round).to_string());
-        if let Err(why) = notify::send(notify, facts, &self.processes).await {
+        let facts = report::notification(&Round { changes: &unsent, ..*round });
+        if let Err(why) = notify::send(notify, self.out.masked(&facts.to_string()), &self.processes).await {
             self.warn(format!("[notify] command: {why}"));
+            let excess = unsent.len().saturating_sub(MOST_UNSENT);
+            self.unsent.replace(unsent.split_off(excess));
         }
     }
 

@@ -19,8 +19,8 @@ impl Quarantine {
     /// Reads the file for each request, because `portcullis verify --every` may replace it.
     pub fn has(&self, tenant: &str) -> bool {
         let current = self.file.as_ref().and_then(|file| fs::read_to_string(file).ok());
-        let tenants: Vec<String> =
-            serde_json::from_str(current.as_deref().unwrap_or(&self.list)).unwrap_or_default();
+        let parsed = |text: &str| serde_json::from_str::<Vec<String>>(text).ok();
+        let tenants = current.as_deref().and_then(parsed).or_else(|| parsed(&self.list)).unwrap_or_default();
         tenants.iter().any(|quarantined| quarantined == tenant)
     }
 }

@@ -83,8 +83,8 @@ fn at(text: &str, position: usize, message: &str) -> String {
 /// show that they are public.
 pub(crate) fn secrets((name, value): &Variable) -> Vec<String> {
     let text = value.expose();
-    let last = name.rsplit('_').next().unwrap_or(name).to_ascii_uppercase();
-    let is_plain = PUBLIC.contains(&last.as_str()) || text.parse::<f64>().is_ok() || flag(text).is_some();
+    let name_ends = |ending: &&str| name.to_ascii_uppercase().ends_with(*ending);
+    let is_plain = PUBLIC.iter().any(name_ends) || text.parse::<f64>().is_ok() || flag(text).is_some();
     let whole = (is_secret_name(name) || !is_plain).then(|| text.to_owned());
     let of_url = of_url(text).map(|known| known.value.expose().to_owned());
     whole.into_iter().chain(of_url).collect()
@@ -144,9 +144,13 @@ mod tests {
         for (name, value) in [("TOKEN", "s3cret"), ("PIN_TOKEN", "12345678"), ("SETTINGS", "abc")] {
             assert_eq!(masked(name, value), [value], "{name}");
         }
-        for (name, value) in
-            [("DB_HOST", "db.internal"), ("WORKERS", "16"), ("DEBUG", "false"), ("CA_FILE", "/run/ca")]
-        {
+        for (name, value) in [
+            ("DB_HOST", "db.internal"),
+            ("PGHOST", "db.internal"),
+            ("WORKERS", "16"),
+            ("DEBUG", "false"),
+            ("CA_FILE", "/run/ca"),
+        ] {
             assert!(masked(name, value).is_empty(), "{name}");
         }
         assert_eq!(masked("DATABASE_URL", "db://u:p%40ss@h/d"), ["db://u:p%40ss@h/d", "p@ss"]);

@@ -115,6 +115,9 @@ impl Source<'_> {
                 String::from_utf8(body).map_err(|_| self.invalid())
             }
             408 | 410 | 429 | 500.. => Err(temporary(format!("{} answers {status}", self.called()))),
+            400 if is_busy(&answer.body(&mut stream).await.map_err(no_answer)?) => {
+                Err(temporary(format!("{} answers that it is busy", self.called())))
+            }
             _ => Err(permanent(format!("{} refuses the request with {status}", self.called()))),
         }
     }
@@ -173,4 +176,27 @@ pub(super) fn encoded(text: &str) -> String {
 pub(super) fn split(url: &str) -> (&str, &str) {
     let host = url.find("://").map_or(0, |at| at + 3);
     url.split_at(url[host..].find('/').map_or(url.len(), |at| host + at))
+}
+
+/// AWS's token service also refuses with 400 what may succeed later.
+fn is_busy(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body);
+    let code = text.split_once("<Code>").and_then(|(_, rest)| Some(rest.split_once("</Code>")?.0));
+    code.is_some_and(|code| code.starts_with("Throttling") || code == "IDPCommunicationError")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_token_service_refuses_with_400() {
+        for (code, busy) in
+            [("Throttling", true), ("IDPCommunicationError", true), ("InvalidIdentityToken", false)]
+        {
+            let body = format!("<ErrorResponse><Error><Code>{code}</Code></Error></ErrorResponse>");
+            assert_eq!(is_busy(body.as_bytes()), busy, "{code}");
+        }
+        assert!(!is_busy(b"Throttling"));
+    }
 }

@@ -138,18 +138,19 @@ impl Dialect {
              CREATE TABLE IF NOT EXISTS {schema}change ({counter}, run text NOT NULL, tenant text, what text NOT NULL); \
              CREATE TABLE IF NOT EXISTS {schema}exception ({counter}, run text NOT NULL, kind text NOT NULL, reason text, \
              tenants text NOT NULL, made {timestamp} NOT NULL DEFAULT {now}); \
-             CREATE TABLE IF NOT EXISTS {schema}serving (release text PRIMARY KEY, manifest text NOT NULL, \
-             since {timestamp} NOT NULL DEFAULT {now})"
+             CREATE TABLE IF NOT EXISTS {schema}serving (registry text NOT NULL, release text NOT NULL, \
+             manifest text NOT NULL, since {timestamp} NOT NULL DEFAULT {now}, PRIMARY KEY (registry, release))"
         )
     }
 
-    /// The statements that write the entries of one run.
-    pub(super) fn write(&self, run: &str, entries: &[Entry]) -> String {
-        let statements: Vec<String> = entries.iter().map(|entry| self.statement(run, entry)).collect();
+    /// The statements that write the entries of one run. Several registries may share the history.
+    pub(super) fn write(&self, registry: &str, run: &str, entries: &[Entry]) -> String {
+        let statements: Vec<String> =
+            entries.iter().map(|entry| self.statement(registry, run, entry)).collect();
         statements.join("; ")
     }
 
-    fn statement(&self, run: &str, entry: &Entry) -> String {
+    fn statement(&self, registry: &str, run: &str, entry: &Entry) -> String {
         let Self { schema, literal, now, .. } = self;
         let (text, id) = (|text: &str| literal(text), literal(run));
         let or_null = |text: Option<&String>| text.map_or_else(|| "NULL".to_owned(), |text| literal(text));
@@ -200,19 +201,25 @@ impl Dialect {
                 text(outcome),
             ),
             Entry::Serving(Serving { release, manifest }) => format!(
-                "INSERT INTO {schema}serving (release, manifest) VALUES ({}, {}) \
-                 ON CONFLICT (release) DO UPDATE SET since = {now}; \
-                 DELETE FROM {schema}serving WHERE release IN \
-                 (SELECT release FROM {schema}serving ORDER BY since DESC LIMIT 1000 OFFSET {SERVED})",
+                "INSERT INTO {schema}serving (registry, release, manifest) VALUES ({registry}, {}, {}) \
+                 ON CONFLICT (registry, release) DO UPDATE SET since = {now}; \
+                 DELETE FROM {schema}serving WHERE registry = {registry} AND release IN \
+                 (SELECT release FROM {schema}serving WHERE registry = {registry} \
+                 ORDER BY since DESC LIMIT 1000 OFFSET {SERVED})",
                 text(release),
                 text(manifest),
+                registry = text(registry),
             ),
         }
     }
 
     /// Selects the release that last started its server.
-    pub(super) fn serving(&self) -> String {
-        format!("SELECT release, manifest FROM {}serving ORDER BY since DESC LIMIT 1", self.schema)
+    pub(super) fn serving(&self, registry: &str) -> String {
+        let Self { schema, literal, .. } = self;
+        let registry = literal(registry);
+        format!(
+            "SELECT release, manifest FROM {schema}serving WHERE registry = {registry} ORDER BY since DESC LIMIT 1"
+        )
     }
 
     /// Selects the first run that did this.

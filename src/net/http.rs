@@ -85,10 +85,12 @@ impl Answer {
                 }
             }
         }
-        let length =
-            self.header("Content-Length").and_then(|length| length.parse().ok()).unwrap_or(MAX_BYTES);
-        let length = length.min(MAX_BYTES);
+        let announced = self.header("Content-Length").and_then(|length| length.parse().ok());
+        let length = announced.unwrap_or(MAX_BYTES).min(MAX_BYTES);
         while self.rest.len() < length && stream.read_buf(&mut self.rest).await? > 0 {}
+        if announced.is_some() && self.rest.len() < length {
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the body is not complete"));
+        }
         self.rest.truncate(length);
         Ok(self.rest)
     }
@@ -167,9 +169,14 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_is_not_http_is_an_error() {
-        for answer in
-            ["", "HTTP/1.1 200 OK\r\n", "SSH-2.0-x\r\n\r\n", "HTTP/1.1 twenty\r\n\r\n", "HTTP/2 200\r\n\r\n"]
-        {
+        for answer in [
+            "",
+            "HTTP/1.1 200 OK\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort",
+            "SSH-2.0-x\r\n\r\n",
+            "HTTP/1.1 twenty\r\n\r\n",
+            "HTTP/2 200\r\n\r\n",
+        ] {
             assert!(get(answer).await.is_err(), "{answer}");
         }
     }

@@ -124,7 +124,8 @@ impl Lines {
             if let Some(excess) = self.buffer.len().checked_sub(DROPPED_BYTES) {
                 let end = memchr(b'\n', &self.buffer[excess..]);
                 self.returned = end.map_or(self.buffer.len(), |end| excess + end + 1);
-                dropped += memchr_iter(b'\n', &self.buffer[..self.returned]).count();
+                // A part of a very long line counts, too.
+                dropped += memchr_iter(b'\n', &self.buffer[..self.returned]).count().max(1);
             }
         }
         dropped

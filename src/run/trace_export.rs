@@ -105,10 +105,12 @@ impl Exporter {
         })?;
         let headers = format!("Content-Type: application/json\r\n{}", self.headers);
         let host = service.name();
+        let target = self.endpoint.target.expose();
+        let slash = if target.starts_with('/') { "" } else { "/" };
         let request = Request {
             method: "POST",
             host: &host,
-            target: self.endpoint.target.expose(),
+            target: &format!("{slash}{target}"),
             headers: &headers,
             body: body.as_bytes(),
         };

@@ -21,8 +21,9 @@ fn end(watch: Running) -> String {
 
 #[test]
 fn each_change_is_reported_once_and_a_lost_server_is_a_finding() {
-    let notify = "[notify]\ncommand = [\"sh\", \"-c\", \"cat >> notifications; echo >> notifications\"]\n\
-                  [metrics]\nfile = \"m.prom\"\n";
+    // The first notification fails and is sent again.
+    let notify = "[notify]\ncommand = [\"sh\", \"-c\", \"test -e failed || { touch failed; exit 1; }; \
+                  cat >> notifications; echo >> notifications\"]\n[metrics]\nfile = \"m.prom\"\n";
     let project = Project::complete("").step(notify);
     let role = format!("{}_watch", project.database.name());
     project.give_to(&role, "");

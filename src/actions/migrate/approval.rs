@@ -130,8 +130,10 @@ async fn migrations(
             (tenants.first().map(String::as_str), names.iter().map(String::as_str).collect())
         })
         .collect();
-    // A program connects to one database, and a tenant's own one is another.
-    let answers = if context.database()?.capabilities().creating_programs {
+    // A program connects to one database, and a tenant's own one is another. A command of the project may do something
+    // else than its framework.
+    let is_known = context.database()?.capabilities().creating_programs && !project.has_command();
+    let answers = if is_known {
         project.pending_sql(&requests, PRINTING, on_event).await?.unwrap_or_default()
     } else {
         Vec::new()

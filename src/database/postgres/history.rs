@@ -34,7 +34,7 @@ impl Postgres {
             Some(connection) => (connection, true),
             None => (run_migration::writer(self.direct()).await?, false),
         };
-        let sql = format!("BEGIN; {}; COMMIT", DIALECT.write(run, entries));
+        let sql = format!("BEGIN; {}; COMMIT", DIALECT.write(&self.registry_name(), run, entries));
         let mut written = connection.rows(&sql).await;
         if written.as_ref().is_err_and(QueryError::is_missing) {
             written = async {
@@ -61,7 +61,7 @@ impl Postgres {
 
     pub(crate) async fn serving(&self) -> Result<Option<Serving>, DatabaseError> {
         let mut connection = connect::connect(self.direct()).await?;
-        let found = rows(&mut connection, &DIALECT.serving()).await;
+        let found = rows(&mut connection, &DIALECT.serving(&self.registry_name())).await;
         connection.close().await;
         Ok(found?.first().map(history::serving))
     }

@@ -26,7 +26,8 @@ impl Sqlite {
 
     pub(crate) async fn write_history(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {
         let mut connection = files::write(&self.history_file(), true, files::BUSY_TIMEOUT).await?;
-        let sql = format!("BEGIN IMMEDIATE; {}; {}; COMMIT", DIALECT.tables(), DIALECT.write(run, entries));
+        let sql =
+            format!("BEGIN IMMEDIATE; {}; {}; COMMIT", DIALECT.tables(), DIALECT.write("", run, entries));
         let written = files::rows(&mut connection, &sql).await;
         let _ = connection.close().await;
         written.map(drop).map_err(DatabaseError::from)
@@ -43,7 +44,7 @@ impl Sqlite {
         let Some(mut connection) = self.open_history().await? else { return Ok(None) };
         let found = match Sqlite::has_table(&mut connection, "serving").await {
             Ok(false) => Ok(Vec::new()),
-            Ok(true) => rows(&mut connection, &DIALECT.serving()).await,
+            Ok(true) => rows(&mut connection, &DIALECT.serving("")).await,
             Err(error) => Err(error.into()),
         };
         let _ = connection.close().await;

@@ -110,12 +110,12 @@ impl<'a> Judge<'a> {
 
 /// The change for statements that do not know a new column.
 fn new_column(definition: &str, is_strict: bool) -> Option<Change> {
-    let upper = definition.to_uppercase();
+    // A parenthesis may follow a word without a space.
+    let upper = definition.to_uppercase().replace('(', " (");
     let words: Vec<&str> = upper.split_whitespace().collect();
     let has = |word: &str| words.contains(&word);
     let default = words.iter().position(|word| *word == "DEFAULT").and_then(|at| words.get(at + 1));
-    let (type_name, _) = upper.split_once(" DEFAULT ").unwrap_or((&upper, ""));
-    if RULES.iter().any(|rule| has(rule) || type_name.contains(&format!("{rule}("))) {
+    if RULES.iter().any(|rule| has(rule)) {
         return Some(Change::Additional);
     }
     match default {
@@ -124,7 +124,7 @@ fn new_column(definition: &str, is_strict: bool) -> Option<Change> {
         // The default of a reference is a row that may not exist.
         Some(value) => {
             let is_literal = value.starts_with('\'')
-                || value.parse::<f64>().is_ok()
+                || value.trim_start_matches('(').trim_end_matches(')').parse::<f64>().is_ok()
                 || ["CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "TRUE", "FALSE"].contains(value);
             (!is_literal || is_strict || has("REFERENCES")).then_some(Change::Additional)
         }
@@ -145,6 +145,11 @@ mod tests {
             ("INTEGER NOT NULL", Some(Change::Required)),
             ("INTEGER NOT NULL DEFAULT NULL", Some(Change::Required)),
             ("INTEGER NOT NULL DEFAULT (abs(-1))", Some(Change::Additional)),
+            ("INTEGER DEFAULT 1 REFERENCES x(id)", Some(Change::Additional)),
+            ("INTEGER NOT NULL DEFAULT(0)", None),
+            ("INTEGER NOT NULL DEFAULT(abs(-1))", Some(Change::Additional)),
+            ("INTEGER NOT NULL DEFAULT 0 CHECK(n > 0)", Some(Change::Additional)),
+            ("INTEGER DEFAULT(unixepoch())", Some(Change::Additional)),
             ("INTEGER DEFAULT 1 REFERENCES x(id)", Some(Change::Additional)),
             ("INTEGER CHECK(n > 0)", Some(Change::Additional)),
             ("INTEGER CHECK (n > 0)", Some(Change::Additional)),
