@@ -49,12 +49,14 @@ fn each_change_is_reported_once_and_a_lost_server_is_a_finding() {
     project.database.execute(&format!("CREATE TABLE b.item (n bigint); ALTER TABLE b.item OWNER TO {role}"));
     watch.wait_for_line("b: complete again");
     until_true("the metrics of the repair", || !metrics().contains("portcullis_schema_bad"));
+    let notifications = || fs::read_to_string(project.portcullis.path("notifications")).unwrap_or_default();
+    until_true("the last notification", || notifications().contains("\"repaired\""));
 
     let printed = end(watch);
     for text in ["b: incomplete: ", "not proven: ", "proven again", "b: complete again"] {
         assert_eq!(printed.matches(text).count(), 1, "{text}\n{printed}");
     }
-    let notifications = fs::read_to_string(project.portcullis.path("notifications")).unwrap();
+    let notifications = notifications();
     let changes: Vec<Value> = notifications
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
