@@ -22,6 +22,14 @@ fn pending() -> Project {
 }
 
 #[test]
+fn a_plan_for_one_database_is_refused_in_another() {
+    let (staging, production) = (pending(), pending());
+    let approved = hash(&plan(&staging.portcullis)).to_string();
+    production.portcullis.run(["migrate", "--approve", &approved]).exits(1);
+    staging.portcullis.run(["migrate", "--approve", &approved]).exits(0);
+}
+
+#[test]
 fn a_plan_groups_tenants_by_their_state_and_shows_statements_with_locks() {
     let project = pending()
         .file("tenant/3_note.sql", "-- no-transaction\nCREATE INDEX CONCURRENTLY item_n ON item (n);\n");

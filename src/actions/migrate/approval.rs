@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     actions::{context::RunContext, judge::inspect, run_state::RunState},
-    config::{OnTenantFailure, Source, Transaction, Wave},
+    config::{self, OnTenantFailure, Source, Transaction, Wave},
     database::{MigrationFile, Schema, sql_locks},
     failure::Failure,
     files,
@@ -68,10 +68,15 @@ pub(crate) async fn plan(
     })
 }
 
+/// A plan for one database is not approved for another one.
 fn server(context: &RunContext, found: &Inspection) -> Result<String, Failure> {
     let engine = context.database()?.capabilities().engine;
     let version = found.server.as_ref().map(|(_, version)| format!(" {version}")).unwrap_or_default();
-    Ok(format!("{engine}{version}"))
+    let database = match &context.config.database {
+        Some(config::Database::Postgres(postgres)) => format!(", database {}", postgres.name),
+        _ => String::new(),
+    };
+    Ok(format!("{engine}{version}{database}"))
 }
 
 /// The settings that decide how migrations are applied.

@@ -19,6 +19,7 @@ use crate::outcome::migration_plan::{
     },
 };
 
+const PARTITIONED: On = On::Others("the table of which it is a partition");
 const REFERENCED: On = On::Others("the tables that its foreign keys reference");
 const DEPENDENT: On =
     On::Others("the tables that its foreign keys reference, and the tables and views that depend on it");
@@ -52,11 +53,19 @@ const STATEMENTS: &[Rule] = &[
     ),
     (
         "drop table if? exists? L restrict?",
-        &[(On::All, Some(AccessExclusive), RowAccess::None), others(REFERENCED, AccessExclusive)],
+        &[
+            (On::All, Some(AccessExclusive), RowAccess::None),
+            others(REFERENCED, AccessExclusive),
+            others(PARTITIONED, AccessExclusive),
+        ],
     ),
     (
         "drop table if? exists? L cascade",
-        &[(On::All, Some(AccessExclusive), RowAccess::None), others(DEPENDENT, AccessExclusive)],
+        &[
+            (On::All, Some(AccessExclusive), RowAccess::None),
+            others(DEPENDENT, AccessExclusive),
+            others(PARTITIONED, AccessExclusive),
+        ],
     ),
     ("truncate table? L", &[(On::All, Some(AccessExclusive), RowAccess::Rewrite)]),
     ("truncate table? L restart|continue identity", &[(On::All, Some(AccessExclusive), RowAccess::Rewrite)]),
