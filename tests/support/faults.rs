@@ -112,7 +112,7 @@ pub const FAULTS: [Fault; 16] = [
             "repair --restore invalid",
         )
     },
-    fault("`no schema`, or no table in it", "dropped", "", "tenant delete dropped"),
+    fault("`no schema` or `no database`, or no table in it", "dropped", "", "tenant delete dropped"),
     by_hand(
         "UPDATE _sqlx_migrations SET version = 4 WHERE version = 99",
         &fault("`diverged`", "diverged", "UPDATE _sqlx_migrations SET version = 99 WHERE version = 4", ""),
