@@ -172,7 +172,7 @@ async fn notify_about(
     }
 }
 
-/// Sends the trace of the steps; fails only if a signal arrives meanwhile.
+/// Sends the trace of the steps. Only a signal during the request is a failure.
 async fn send_trace(
     exporter: &Exporter,
     report: &Report,

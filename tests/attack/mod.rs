@@ -1,5 +1,5 @@
 //! Attacks on a start: faults of the database, the network, files, limits and replicas at seeded instants, and load. After each one,
-//! an oracle in plain SQL says whether the run told the truth, and a second start must succeed.
+//! an oracle in plain SQL checks that the exit code and the message of the run are right, and a second start must succeed.
 //!
 //! `make test` makes a few tries of each kind, `make attack` as many as its time allows.
 

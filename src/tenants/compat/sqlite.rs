@@ -150,7 +150,6 @@ mod tests {
             ("INTEGER NOT NULL DEFAULT(abs(-1))", Some(Change::Additional)),
             ("INTEGER NOT NULL DEFAULT 0 CHECK(n > 0)", Some(Change::Additional)),
             ("INTEGER DEFAULT(unixepoch())", Some(Change::Additional)),
-            ("INTEGER DEFAULT 1 REFERENCES x(id)", Some(Change::Additional)),
             ("INTEGER CHECK(n > 0)", Some(Change::Additional)),
             ("INTEGER CHECK (n > 0)", Some(Change::Additional)),
             ("TEXT UNIQUE", Some(Change::Additional)),
