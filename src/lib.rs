@@ -40,6 +40,7 @@ mod files;
 mod frameworks;
 mod logging;
 mod net;
+mod ordered;
 mod outcome;
 mod report;
 mod retry;

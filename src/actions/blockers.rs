@@ -9,7 +9,7 @@ use std::{
 use tokio::time;
 
 use super::context::RunContext;
-use crate::{database::Blocker, outcome::ActionEvent};
+use crate::{database::Blocker, ordered::Ordered, outcome::ActionEvent};
 
 /// Shorter than `lock_timeout`, after which the server no longer shows who was waiting for whom.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -50,7 +50,7 @@ impl Blockers {
     pub(super) fn add_to(&self, text: String, schema: Option<&str>) -> String {
         let concerns = |of: &Option<String>| schema.is_none() || of.is_none() || of.as_deref() == schema;
         let blockers = self.0.iter().filter(|((of, _), _)| concerns(of));
-        let sessions: BTreeSet<&str> = blockers.map(|(_, session)| session.as_str()).collect();
+        let sessions: BTreeSet<&str> = blockers.map(|(_, session)| session.as_str()).into_set();
         if sessions.is_empty() {
             return text;
         }

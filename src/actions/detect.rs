@@ -17,6 +17,7 @@ use crate::{
         detect::{self, Recognised},
         draft::names,
     },
+    ordered::{self, Ordered},
     outcome::detect::{Detected, DetectedLedger, FittingFiles, UnknownLedger},
     tenants::{
         inspection::LedgerRow,
@@ -44,7 +45,7 @@ pub(crate) async fn detect(database: &Database, config: &config::Database) -> Re
     let (beside, ledgers): (Vec<_>, Vec<_>) =
         survey.ledgers.into_iter().partition(|ledger| detect::is_beside(&ledger.table));
     let beside: BTreeSet<(String, String)> =
-        beside.into_iter().map(|table| (table.schema, table.table)).collect();
+        beside.into_iter().map(|table| (table.schema, table.table)).into_set();
     for ledger in ledgers {
         if ledger.denied {
             denied.push(format!("{}.{}", ledger.schema, ledger.table));
@@ -64,7 +65,7 @@ pub(crate) async fn detect(database: &Database, config: &config::Database) -> Re
     for (found, tables) in known.into_values() {
         ledgers.push(one(database, found, tables, survey.registry.as_ref(), &folders).await?);
     }
-    ledgers.sort_by_key(|ledger| std::cmp::Reverse(ledger.schemas.len()));
+    ordered::sort_by_key(&mut ledgers, |ledger| std::cmp::Reverse(ledger.schemas.len()));
     let failure = (!denied.is_empty()).then(|| Failure::Unproven {
         what: "every ledger was read".into(),
         why: Cause {
@@ -114,7 +115,7 @@ async fn one(
         condition: None,
     };
     let places: BTreeSet<&str> =
-        signature.folders.iter().copied().chain(folders.iter().map(String::as_str)).collect();
+        signature.folders.iter().copied().chain(folders.iter().map(String::as_str)).into_set();
     let texts: Vec<(String, String)> =
         places.into_iter().map(|folder| (folder.to_owned(), draft(Some(folder)).to_string())).collect();
     let files = match example {

@@ -3,6 +3,7 @@
 use std::{cell::RefCell, collections::BTreeMap};
 
 use crate::config::{exported::Variable, secret::Secret};
+use crate::ordered::Ordered;
 
 /// The exported variables, by the position of their step.
 #[derive(Default)]
@@ -26,7 +27,7 @@ impl Exports {
     pub(crate) fn visible(&self, from: impl Fn(usize) -> bool) -> Vec<(String, String)> {
         let steps = self.0.borrow();
         let visible = steps.iter().filter(|(step, _)| from(**step)).flat_map(|(_, variables)| variables);
-        let last: BTreeMap<&String, &Secret> = visible.map(|(name, value)| (name, value)).collect();
+        let last: BTreeMap<&String, &Secret> = visible.map(|(name, value)| (name, value)).into_map();
         last.into_iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect()
     }
 

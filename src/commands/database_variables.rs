@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     config::{Config, environment::Environment, load},
     failure::Failure,
+    ordered::Ordered,
 };
 
 /// A URL.
@@ -20,7 +21,7 @@ const PARTS: [(&str, [&str; 5]); 4] = [
 /// The words of a text that can be names of variables.
 pub(super) fn of_text(text: &str) -> BTreeSet<&str> {
     let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-    text.split(|c: char| !is_part(c)).collect()
+    text.split(|c: char| !is_part(c)).into_set()
 }
 
 /// The configuration of the database that the environment gives, and the variable that gives it.

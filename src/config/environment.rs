@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use crate::ordered::Ordered;
+
 /// The variables that the program was started with. Cheap to clone.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Environment(Arc<BTreeMap<String, String>>);
@@ -12,7 +14,7 @@ impl Environment {
     pub(crate) fn of_process() -> Self {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self(Arc::new(variables.collect()))
+        Self(Arc::new(variables.into_map()))
     }
 
     /// The same environment with another value of this variable.

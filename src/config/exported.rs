@@ -9,6 +9,8 @@ use super::{
     environment::flag, problem::shown, secret::Secret, secret_names::is_secret_name, secrets::of_url,
 };
 
+use crate::ordered;
+
 /// A longer text is refused.
 pub(crate) const MOST_BYTES: usize = 64 * 1024;
 /// Prefixes of names that steps cannot export: Portcullis' own, and those of the dynamic linker.
@@ -53,7 +55,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Variable>, String> {
     if let Some((place, problem)) = problems.into_iter().min() {
         return Err(at(text, place, &problem));
     }
-    variables.sort_by_key(|(place, _)| place.start);
+    ordered::sort_by_key(&mut variables, |(place, _)| place.start);
     Ok(variables.into_iter().map(|(_, variable)| variable).collect())
 }
 

@@ -11,6 +11,8 @@ use super::{
     values::{self, Read},
 };
 
+use crate::ordered;
+
 /// A table that is being read.
 pub(super) struct Table<'t> {
     pub(super) span: Range<usize>,
@@ -123,7 +125,7 @@ impl<'t> Table<'t> {
         let (name, words) = (self.section.name, self.section.choices());
         let mut given: Vec<_> =
             words.iter().filter_map(|word| self.entry(word).map(|entry| (*word, entry))).collect();
-        given.sort_by_key(|(_, entry)| entry.key_span.start);
+        ordered::sort_by_key(&mut given, |(_, entry)| entry.key_span.start);
         for (word, entry) in given.iter().skip(1) {
             let message = format!("{name} takes one of {}: `{word}` is one too many", words.join(", "));
             self.report(Problem::error(entry.key_span.clone(), message));

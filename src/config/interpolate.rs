@@ -12,6 +12,8 @@ use super::{
     secret_names::is_secret_name,
 };
 
+use crate::ordered;
+
 /// The maximum nesting of defaults that contain variables.
 const MAX_NESTING: usize = 8;
 
@@ -67,7 +69,7 @@ impl Interpolator<'_> {
             node: self.node(value),
         };
         let mut entries: Vec<Entry> = table.iter().map(entry).collect();
-        entries.sort_by_key(|entry| entry.key_span.start);
+        ordered::sort_by_key(&mut entries, |entry| entry.key_span.start);
         Value::Table(entries)
     }
 

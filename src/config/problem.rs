@@ -2,6 +2,8 @@
 
 use std::{cell::RefCell, ops::Range};
 
+use crate::ordered;
+
 /// The maximum length of a name in a message.
 const LONGEST_NAME: usize = 60;
 
@@ -52,7 +54,7 @@ impl Problems {
     /// Every problem, in the order of the file; duplicates from two readers are removed.
     pub(super) fn into_sorted(self) -> Vec<Problem> {
         let mut problems = self.0.into_inner();
-        problems.sort_by(|a, b| (a.span.start, &a.message).cmp(&(b.span.start, &b.message)));
+        ordered::sort_by(&mut problems, |a, b| (a.span.start, &a.message).cmp(&(b.span.start, &b.message)));
         problems.dedup();
         problems
     }

@@ -10,7 +10,7 @@ use super::{
     reading::Reading,
     url::{Endpoint, Fault, host_and_port},
 };
-use crate::{tenants::day::Day, words::read_duration};
+use crate::{ordered::Ordered, tenants::day::Day, words::read_duration};
 
 /// A longer duration is probably a mistake.
 const LONGEST: Duration = Duration::from_hours(7 * 24);
@@ -271,7 +271,7 @@ impl Read for BTreeMap<String, String> {
         };
         let filled = entries.iter().filter(|entry| !matches!(entry.node.value, Value::Unresolved));
         let read = |entry: &Entry| Some((entry.key.clone(), reading.value_or_report(value(&entry.node))?));
-        Ok(filled.filter_map(read).collect())
+        Ok(filled.filter_map(read).into_map())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::MigrationFile;
+use crate::ordered::Ordered;
 use crate::tenants::{
     manifest::{Kind, Kinds, Tables},
     structure::Structure,
@@ -36,7 +37,7 @@ impl TableSet {
         let mut created = Tables::new();
         for (table, columns) in &self.tables {
             let new: BTreeSet<String> =
-                columns.iter().filter(|column| is_new(table, column)).cloned().collect();
+                columns.iter().filter(|column| is_new(table, column)).cloned().into_set();
             if !new.is_empty() || !before.tables.contains_key(table) {
                 created.insert(table.clone(), new);
             }

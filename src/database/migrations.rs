@@ -10,7 +10,9 @@ use std::{
 use sha2::{Digest, Sha384};
 
 use super::sql_lexer;
-use crate::{failure::Failure, files, frameworks::sql, tenants::manifest::Migration, words::hex};
+use crate::{
+    failure::Failure, files, frameworks::sql, ordered::Ordered, tenants::manifest::Migration, words::hex,
+};
 
 /// The depth of the search for SQL files that would not be applied; links may be circular.
 const DEPTH: u32 = 4;
@@ -70,7 +72,7 @@ pub(crate) fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
     }
     let resolved = sqlx::migrate::resolve_blocking(folder).map_err(|error| unreadable(chain(&error)))?;
     let applied: BTreeSet<OsString> =
-        resolved.iter().filter_map(|(_, path)| path.file_name().map(OsString::from)).collect();
+        resolved.iter().filter_map(|(_, path)| path.file_name().map(OsString::from)).into_set();
     if let Some(why) = ignored_file(folder, &applied).map_err(|error| unreadable(error.to_string()))? {
         return Err(unreadable(why));
     }
@@ -129,7 +131,7 @@ fn ignored_file(folder: &Path, applied: &BTreeSet<OsString>) -> io::Result<Optio
             }
         }
     }
-    found.sort();
+    found.sort_unstable();
     let mut names = found.iter().map(|file| file.strip_prefix(folder).unwrap_or(file).as_os_str());
     Ok(names.find(|name| is_sql(name) && !applied.contains(*name)).map(|name| {
         format!(

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::DatabaseError;
+use crate::ordered::Ordered;
 use crate::tenants::{inspection::Inspection, manifest::Kind};
 
 #[derive(Debug, Default)]
@@ -55,14 +56,14 @@ impl RegistryRows {
     pub(super) fn sorted(mut self) -> Self {
         self.tenants.sort_unstable();
         let pairs = self.tenants.iter().zip(self.tenants.iter().skip(1));
-        self.duplicates = pairs.filter(|(one, next)| one == next).map(|(one, _)| one.clone()).collect();
+        self.duplicates = pairs.filter(|(one, next)| one == next).map(|(one, _)| one.clone()).into_set();
         self.tenants.dedup();
         self
     }
 
     /// Every name, also of excluded rows.
     pub(super) fn names(self) -> BTreeSet<String> {
-        self.tenants.into_iter().chain(self.others).collect()
+        self.tenants.into_iter().chain(self.others).into_set()
     }
 
     /// The inspection of the registry. Which rows are excluded or repeated matters only if `all` tenants are judged.
@@ -72,7 +73,7 @@ impl RegistryRows {
             found.registry_kind = self.kind;
             found.duplicates.clone_from(&self.duplicates);
             let is_tenant = |name: &&String| self.tenants.binary_search(name).is_ok();
-            found.excluded = self.others.iter().filter(|name| !is_tenant(name)).cloned().collect();
+            found.excluded = self.others.iter().filter(|name| !is_tenant(name)).cloned().into_set();
             if self.nameless {
                 found.excluded.insert("rows without a name".into());
             }

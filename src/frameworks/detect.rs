@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{ALL, framework::Framework, signature::Signature};
+use crate::ordered::Ordered;
 use crate::tenants::survey::LedgerTable;
 
 /// A framework with the signature that a table has.
@@ -33,8 +34,8 @@ pub(crate) fn is_beside(table: &str) -> bool {
 /// With the tool's default name, the table has at least the tool's columns, and the tool with the most columns counts.
 /// Under another name, the columns must be exactly the tool's.
 pub(crate) fn recognise(table: &LedgerTable, has: impl Fn(&str) -> bool) -> Option<Recognised> {
-    let found: BTreeSet<&str> = table.columns.iter().map(String::as_str).collect();
-    let columns = |known: &Recognised| known.signature.columns.iter().copied().collect::<BTreeSet<_>>();
+    let found: BTreeSet<&str> = table.columns.iter().map(String::as_str).into_set();
+    let columns = |known: &Recognised| known.signature.columns.iter().copied().into_set();
     let fits =
         |known: &Recognised| known.signature.beside.is_none_or(&has) && columns(known).is_subset(&found);
     let rank = |known: &Recognised| (known.signature.columns.len(), known.signature.beside.is_some());

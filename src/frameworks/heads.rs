@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::ordered::Ordered;
 use crate::tenants::{
     inspection::LedgerRow,
     ledger::Comparison,
@@ -15,7 +16,7 @@ use crate::tenants::{
 /// the expected migrations by themselves, or if numbers tell the order (`is_ordered`) and its number is the highest.
 pub(super) fn compare(expected: &Expected, recorded: &[LedgerRow], is_ordered: bool) -> Comparison {
     let known: BTreeMap<&str, &Migration> =
-        expected.migrations.iter().map(|migration| (migration.id.as_str(), migration)).collect();
+        expected.migrations.iter().map(|migration| (migration.id.as_str(), migration)).into_map();
     let mut comparison = Comparison::default();
     let (mut applied, mut covered) = (BTreeSet::new(), BTreeSet::new());
     for row in recorded {

@@ -5,7 +5,10 @@
 
 use super::files::{FileLedger, SourceFile};
 use super::signature::Signature;
-use crate::tenants::{ledger::LedgerLayout, manifest::Migration};
+use crate::{
+    ordered,
+    tenants::{ledger::LedgerLayout, manifest::Migration},
+};
 
 pub(super) static TYPEORM: FileLedger = FileLedger {
     name: "typeorm",
@@ -41,7 +44,7 @@ fn read(files: &[SourceFile]) -> Result<Vec<Migration>, String> {
         }
         names.extend(found);
     }
-    names.sort_by_key(|name| time(name).map(str::to_owned));
+    ordered::sort_by(&mut names, |one, other| time(one).cmp(&time(other)));
     Ok(names.into_iter().map(|name| Migration { id: name.clone(), name, ..Migration::default() }).collect())
 }
 

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::plan_hash::hash;
 
+use crate::ordered::Ordered;
+
 /// The plan that `migrate --plan` prints and `migrate --approve` executes.
 #[derive(Debug, Clone)]
 pub(crate) struct MigrationPlan {
@@ -193,7 +195,7 @@ impl MigrationPlan {
             let schemas = group.tenants.iter().cloned().map(Some).chain(group.is_shared().then_some(None));
             schemas.map(|schema| (schema, pending.clone())).collect::<Vec<_>>()
         };
-        self.groups.iter().flat_map(of_group).collect()
+        self.groups.iter().flat_map(of_group).into_map()
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::wording;
 use crate::{
     failure::Counts,
+    ordered::Ordered,
     tenants::gate::{Judgement, Outcome},
 };
 
@@ -81,7 +82,7 @@ impl WatchState {
             let what = wording::sentence(findings);
             (outcome != Outcome::Complete).then(|| (tenant.map(str::to_owned), (outcome, what)))
         });
-        let before = std::mem::replace(&mut self.bad, bad.collect());
+        let before = std::mem::replace(&mut self.bad, bad.into_map());
         let new = self.bad.iter().filter(|(schema, (outcome, _))| {
             before.get(*schema).is_none_or(|(earlier, _)| earlier != outcome)
         });

@@ -1,10 +1,9 @@
 //! The wording of findings, counts and positions.
 
-use std::collections::BTreeSet;
-
 use super::structure;
 use crate::{
     failure::{Counts, signal_name},
+    ordered::Ordered,
     tenants::{
         accept::{Accept, Stale},
         gate::{Finding, Judgement, Outcome},
@@ -262,8 +261,7 @@ pub(crate) fn rows(tables: &[(String, Rows)]) -> String {
 
 /// The reason to refuse a replay.
 pub(crate) fn refusal(refusal: &Refusal) -> String {
-    let list =
-        |names: &[String]| list(&names.iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
+    let list = |names: &[String]| list(&names.iter().into_set().into_iter().collect::<Vec<_>>());
     match refusal {
         Refusal::NoApps => "the manifest does not assign tables to apps".into(),
         Refusal::NoSuchApp => "the manifest has no tables of this app for a tenant".into(),

@@ -10,6 +10,8 @@ use std::{
 
 use super::arguments::{c_strings, pointers};
 
+use crate::ordered::Ordered;
+
 const LISTEN_PID: &[u8] = b"LISTEN_PID=";
 /// The length of the name, ten digits and the final NUL.
 const LISTEN_PID_BYTES: usize = 24;
@@ -24,7 +26,7 @@ unsafe extern "C" {
     reason = "passed on unchanged, even if it is not UTF-8; no value is read"
 )]
 pub(super) fn with(added: &[(String, String)]) -> io::Result<Vec<CString>> {
-    let added: BTreeMap<&str, &str> = added.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let added: BTreeMap<&str, &str> = added.iter().map(|(name, value)| (&**name, &**value)).into_map();
     let inherited =
         std::env::vars_os().filter(|(name, _)| name.to_str().is_none_or(|name| !added.contains_key(name)));
     let added = added.iter().map(|(name, value)| (name.into(), value.into()));

@@ -10,6 +10,8 @@ use super::{
     stub_protocol::{STAY, STEP},
 };
 
+use crate::ordered;
+
 /// The names of the inits that start one program, as the kernel reports them.
 const INITS: [&str; 6] = ["docker-init", "podman-init", "tini", "tini-static", "dumb-init", "catatonit"];
 
@@ -54,7 +56,7 @@ fn server() -> Result<i32, String> {
     while is_init(pid) {
         let mut programs: Vec<i32> = children_of(pid).into_iter().filter(|child| !is_stub(*child)).collect();
         // Orphans become children of the init later than its own program, which leads its process group.
-        programs.sort_by_key(|child| (!leads_its_group(*child), start_time(*child)));
+        ordered::sort_by_key(&mut programs, |child| (!leads_its_group(*child), start_time(*child)));
         pid = *programs.first().ok_or("the server has not started yet")?;
     }
     match name(pid).as_deref() {

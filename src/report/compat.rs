@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{github::annotation, terminal_filter};
 use crate::{
+    ordered,
     outcome::compat::{Compared, label, part, words},
     tenants::compat::{Incompatibility, Level, outcome},
     words::{self, count},
@@ -40,7 +41,7 @@ pub(super) fn text(compared: &Compared, columns: usize) -> String {
         text += &wrapped("", 0, question);
         text += &format!("  {}\n", answer(findings));
         let mut sorted: Vec<&Incompatibility> = findings.iter().collect();
-        sorted.sort_by_key(|finding| std::cmp::Reverse(finding.change.level()));
+        ordered::sort_by_key(&mut sorted, |finding| std::cmp::Reverse(finding.change.level()));
         for finding in sorted {
             let start = format!("  {:LABEL$}  ", label(finding.change.level()));
             let line = format!("{}: {}", part(&finding.part), words(finding));

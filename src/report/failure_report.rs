@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     failure::chain,
+    ordered,
     outcome::{FailureDetails, SchemaFailure, compat, wording},
     tenants::{
         compat::{Incompatibility, Level, Part},
@@ -129,7 +130,7 @@ impl ReportedSchema {
         let mut schemas: Vec<Self> = Vec::new();
         let mut bad: Vec<_> =
             findings.iter().filter(|finding| finding.change.level() > Level::Note).collect();
-        bad.sort_by_key(|finding| Reverse(finding.change.level()));
+        ordered::sort_by_key(&mut bad, |finding| Reverse(finding.change.level()));
         for finding in bad.iter().take(LISTED) {
             let tenant = (finding.part != Part::Shared).then(|| compat::part(&finding.part));
             let line = Line { label: compat::label(finding.change.level()), text: compat::words(finding) };

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     failure::Counts,
+    ordered::Ordered,
     outcome::wording::{name, sentence, summary},
     tenants::gate::{Finding, Judgement, Outcome, Verdict},
 };
@@ -124,7 +125,7 @@ pub(crate) fn json(judgement: &Judgement) -> Everything<'_> {
         outcome: outcome_word(judgement.outcome()),
         shared: judgement.shared.as_ref().map(|verdict| OneSchema::new(verdict, None)),
         summary: summary(judgement),
-        tenants: judgement.tenants.iter().map(|(name, one)| (&**name, OneSchema::new(one, None))).collect(),
+        tenants: judgement.tenants.iter().map(|(name, one)| (&**name, OneSchema::new(one, None))).into_map(),
         too_few: judgement.too_few.map(|(rows, at_least)| TooFew { at_least, rows }),
         unfinished: &judgement.unfinished,
     }

@@ -15,6 +15,7 @@ use super::{
     terminal_filter,
 };
 use crate::files;
+use crate::ordered::Ordered;
 
 /// A larger file is not from Portcullis.
 const LARGEST: u64 = 1 << 20;
@@ -49,7 +50,7 @@ pub(crate) fn text(status: &StartupStatus, elapsed: Duration, last_success: Opti
     }
     if !status.bypasses.is_empty() {
         family(&mut text, "portcullis_gate_opened", "gauge", "The bypass that opened the gate; always 1.");
-        let how: BTreeSet<&str> = status.bypasses.iter().map(|bypass| bypass.how).collect();
+        let how: BTreeSet<&str> = status.bypasses.iter().map(|bypass| bypass.how).into_set();
         for how in how {
             line(&mut text, "portcullis_gate_opened", &format!("how=\"{how}\""), 1.0);
         }

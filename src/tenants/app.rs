@@ -9,12 +9,14 @@ use super::{
     structure::difference::Difference,
 };
 
+use crate::ordered::Ordered;
+
 impl Manifest {
     /// The apps that have migrations or models; empty if the framework has no apps.
     pub(crate) fn apps(&self) -> BTreeSet<&str> {
         let migrations = self.shared.migrations.iter().chain(&self.tenant.migrations);
         let apps = migrations.map(|migration| migration.app.as_str()).filter(|app| !app.is_empty());
-        apps.chain(self.owners.values().map(|owner| owner.app.as_str())).collect()
+        apps.chain(self.owners.values().map(|owner| owner.app.as_str())).into_set()
     }
 }
 

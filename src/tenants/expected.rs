@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::structure::Structure;
 
+use crate::ordered::Ordered;
+
 /// Each table with its columns. Empty columns mean that only the table itself is checked.
 pub(crate) type Tables = BTreeMap<String, BTreeSet<String>>;
 
@@ -53,7 +55,7 @@ impl Expected {
     /// The tables and columns that migrations other than the pending ones create.
     pub(crate) fn created_without(&self, pending: &[String]) -> Created<'_> {
         let mut created = Created::default();
-        let names: BTreeSet<&str> = pending.iter().map(String::as_str).collect();
+        let names: BTreeSet<&str> = pending.iter().map(String::as_str).into_set();
         for migration in &self.migrations {
             // The name of a baseline may have a remark.
             let is_baseline = !migration.replaces.is_empty();

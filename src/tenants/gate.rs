@@ -12,10 +12,12 @@ use super::{
     manifest::{Created, Expected, Kind, Manifest},
     replay::is_of,
 };
+
 pub(crate) use super::{
     finding::{Finding, Outcome},
     verdict::Verdict,
 };
+use crate::ordered::Ordered;
 
 /// The strictness of the judgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,13 +104,13 @@ impl Judgement {
             .iter()
             .filter(|(_, verdict)| verdict.findings.iter().all(is_pending))
             .map(|(name, _)| found.types.get(name))
-            .collect();
+            .into_set();
         let are_all_inspected = found.registered <= found.tenants.len();
         let without = self.verdicts().filter(|(schema, verdict)| {
             verdict.lacks_objects()
                 && schema.is_none_or(|name| are_all_inspected && !complete.contains(&found.types.get(name)))
         });
-        self.without_example = without.map(|(schema, _)| schema.map(str::to_owned)).collect();
+        self.without_example = without.map(|(schema, _)| schema.map(str::to_owned)).into_set();
     }
 
     /// The number of schemas with this outcome.
@@ -142,7 +144,7 @@ pub(crate) fn judge(manifest: &Manifest, found: &Inspection, rules: Rules) -> Ju
             verdict.findings.shrink_to_fit();
             (name.clone(), verdict)
         })
-        .collect();
+        .into_map();
     for (name, run) in &found.half_created {
         if let Some(verdict) = tenants.get_mut(name) {
             verdict.findings.push(Finding::HalfCreated { run: run.clone() });

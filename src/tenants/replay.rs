@@ -7,6 +7,8 @@ use super::{
     manifest::{Depends, Manifest, Tables},
 };
 
+use crate::ordered::Ordered;
+
 /// The reason why a replay is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -45,7 +47,7 @@ pub(crate) fn may_replay(
         return Err(Refusal::NoApps);
     }
     let of_app: BTreeSet<&String> =
-        tables.keys().filter(|table| manifest.app_of_table(table) == Some(app)).collect();
+        tables.keys().filter(|table| manifest.app_of_table(table) == Some(app)).into_set();
     if of_app.is_empty() {
         return Err(Refusal::NoSuchApp);
     }
@@ -73,7 +75,7 @@ pub(crate) fn may_replay(
         .filter(|table| missing_tables.contains(*table))
         .filter_map(|table| manifest.app_of_table(table))
         .filter(|app| recorded(app))
-        .collect();
+        .into_set();
     let after = dependencies_in(&manifest.depends, app, &lost);
     let circle: Vec<String> =
         after.iter().filter(|other| reaches(&manifest.depends, other, app, &lost)).cloned().collect();

@@ -11,6 +11,7 @@ use crate::{
     config::{Action, Source},
     files,
     frameworks::{self, AppInfo, Creation},
+    ordered::Ordered,
     outcome::doctor::Verdict,
     plan,
     tenants::manifest::Manifest,
@@ -89,7 +90,7 @@ impl Apps {
         let registers =
             manifest.registry.as_ref().and_then(|registry| manifest.app_of_table(&registry.table));
         let every_tenant = manifest.types.values().chain([&manifest.tenant.tables]);
-        let in_tenants: BTreeSet<&String> = every_tenant.flat_map(|tables| tables.keys()).collect();
+        let in_tenants: BTreeSet<&String> = every_tenant.flat_map(|tables| tables.keys()).into_set();
         for (table, owner) in manifest.owners.iter().filter(|(_, owner)| is_own_app(&owner.app)) {
             if in_tenants.contains(table) {
                 of_tenants.insert(owner.app.clone());

@@ -12,6 +12,7 @@ use crate::{
     config::Action,
     database::{examined::Fact, template::Template},
     failure::Failure,
+    ordered::Ordered,
     outcome::{
         doctor::{Remedy, Verdict},
         wording,
@@ -194,7 +195,7 @@ fn demo(facts: &Facts) -> Verdict {
             .demo
             .iter()
             .map(|tenant| (tenant.clone(), judgement.tenants.get(tenant).cloned().unwrap_or_else(absent)));
-        incomplete(named.collect(), || some(&facts.demo))
+        incomplete(named.into_map(), || some(&facts.demo))
     })
 }
 

@@ -15,6 +15,7 @@ use crate::{
     config::{self, OnTenantFailure, Selection, Source},
     database::LockMode,
     failure::Failure,
+    ordered::Ordered,
     outcome::{ActionEvent, FailureDetails, wording},
     tenants::{
         gate::{Judgement, Outcome},
@@ -135,7 +136,7 @@ pub(super) fn work(
     first: Option<usize>,
 ) -> Result<(WorkList, Waves), Failure> {
     let mut list = WorkList::from(judgement);
-    let waves = waves::divide(&context.migrations()?.apply.waves, found.tenants.keys().cloned().collect());
+    let waves = waves::divide(&context.migrations()?.apply.waves, found.tenants.keys().cloned().into_set());
     let waves = waves::first(waves, first)?;
     if first.is_some() {
         list.retain(&waves.list);
@@ -155,7 +156,7 @@ async fn refuse_others(
     let pending = |schema: &Option<String>| {
         Some((schema.clone(), plan::pending(before.verdict(schema.as_deref())?, manifest)))
     };
-    let pending: BTreeMap<_, _> = list.pending.iter().filter_map(pending).collect();
+    let pending: BTreeMap<_, _> = list.pending.iter().filter_map(pending).into_map();
     let approved = approved.iter().filter(|(schema, _)| schema.is_none() == shared);
     if approved.eq(pending.iter()) {
         return Ok(());

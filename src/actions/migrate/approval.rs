@@ -16,6 +16,7 @@ use crate::{
     failure::Failure,
     files,
     frameworks::{Request, sql},
+    ordered::{self, Ordered},
     outcome::{
         ActionEvent, FailureDetails,
         migration_plan::{MigrationPlan, PlannedGroup, PlannedMigration, PlannedSql, PlannedStatement},
@@ -40,7 +41,7 @@ pub(crate) async fn plan(
     let manifest = &context.expectation().await?.manifest;
     let (found, judgement) = inspect(context, scope.shared, scope.tenants).await?;
     let (list, _) = apply::work(context, &found, &judgement, scope.waves)?;
-    let verdicts: BTreeMap<Option<&str>, &Verdict> = judgement.verdicts().collect();
+    let verdicts: BTreeMap<Option<&str>, &Verdict> = judgement.verdicts().into_map();
     let mut by_state = ByState::new();
     for schema in &list.pending {
         let Some(verdict) = verdicts.get(&schema.as_deref()) else { continue };
@@ -55,7 +56,7 @@ pub(crate) async fn plan(
         groups.push(PlannedGroup { tenants, kind, migrations, one_tenant });
     }
     // The shared schema is first; of the tenants, the largest group.
-    groups.sort_by_key(|group| (!group.is_shared(), std::cmp::Reverse(group.tenants.len())));
+    ordered::sort_by_key(&mut groups, |group| (!group.is_shared(), std::cmp::Reverse(group.tenants.len())));
     let broken = list.broken.iter();
     let unmigratable = broken
         .map(|(schema, verdict)| (wording::name(schema.as_deref()).to_owned(), json!(verdict.findings)));
@@ -64,7 +65,7 @@ pub(crate) async fn plan(
         server: server(context, &found)?,
         settings: settings(context, scope)?,
         groups,
-        unmigratable: unmigratable.collect(),
+        unmigratable: unmigratable.into_map(),
     })
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Applied, waves::Wave};
 use crate::{
     failure::{Cleanup, Failure},
+    ordered::Ordered,
     outcome::SchemaFailure,
     tenants::{
         gate::{Judgement, Verdict},
@@ -117,7 +118,7 @@ pub(super) fn confirm(
     applied: &mut Applied,
 ) -> Vec<SchemaFailure> {
     let mut failed = Vec::new();
-    let after: BTreeMap<Option<&str>, &Verdict> = after.verdicts().collect();
+    let after: BTreeMap<Option<&str>, &Verdict> = after.verdicts().into_map();
     for (tenant, before) in before.verdicts() {
         let key = tenant.map(str::to_owned);
         let Some(migrations) = applied.migrations.get_mut(&key) else { continue };

@@ -21,6 +21,7 @@ use crate::{
     config::{OnTenantFailure, Source},
     database::LockMode,
     failure::Failure,
+    ordered::Ordered,
     outcome::{ActionEvent, FailureDetails, SchemaFailure},
     retry::{Pauses, Retry},
     tenants::{gate::Judgement, inspection::Inspection},
@@ -95,7 +96,7 @@ async fn judged(
     if untouched {
         let verdict = |tenant: &String| Some((tenant.clone(), before.tenants.get(tenant)?.clone()));
         return Ok(Judgement {
-            tenants: wave.tenants.iter().filter_map(verdict).collect(),
+            tenants: wave.tenants.iter().filter_map(verdict).into_map(),
             ..Judgement::default()
         });
     }

@@ -21,6 +21,7 @@ use crate::{
     database::{ApplyError, Schema},
     failure::Failure,
     frameworks::RecordingSlot,
+    ordered::Ordered,
     outcome::{ActionEvent, SchemaFailure},
     tenants::{
         inspection::{Inspection, LedgerRow, SchemaState},
@@ -41,12 +42,12 @@ impl ReplayGroups {
             // Most equal ledgers share one copy.
             let ledger =
                 *by_address.entry(Arc::as_ptr(&snapshot.ledger).cast::<LedgerRow>()).or_insert_with(|| {
-                    let rows: BTreeSet<LedgerRow> = snapshot.ledger.iter().cloned().collect();
+                    let rows: BTreeSet<LedgerRow> = snapshot.ledger.iter().cloned().into_set();
                     *by_rows.entry(rows).or_insert(next)
                 });
             Some((tenant.clone(), (ledger, found.types.get(tenant).cloned())))
         };
-        Self(found.tenants.iter().filter_map(group).collect())
+        Self(found.tenants.iter().filter_map(group).into_map())
     }
 
     /// Migrates the schemas of each group.

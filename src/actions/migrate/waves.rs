@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
-use crate::{config, failure::Failure};
+use crate::{config, failure::Failure, ordered::Ordered, words::hex};
 
 /// The tenants that are migrated before the next wave starts.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,7 +32,9 @@ pub(super) fn divide(waves: &[config::Wave], tenants: BTreeSet<String>) -> Vec<W
             break;
         }
         let (tenants, is_named) = match wave {
-            config::Wave::Tenants(names) => (names.iter().filter_map(|name| left.take(name)).collect(), true),
+            config::Wave::Tenants(names) => {
+                (names.iter().filter_map(|name| left.take(name)).into_set(), true)
+            }
             config::Wave::Percent(100) => (std::mem::take(&mut left), false),
             config::Wave::Percent(percent) => {
                 let ordered = ordered.get_or_insert_with(|| in_order(&left));
@@ -40,7 +42,7 @@ pub(super) fn divide(waves: &[config::Wave], tenants: BTreeSet<String>) -> Vec<W
                     (total * usize::from(*percent)).div_ceil(100).saturating_sub(total - left.len());
                 ordered.retain(|name| left.contains(name));
                 let next = ordered.iter().take(missing);
-                (next.filter_map(|name| left.take(name)).collect(), false)
+                (next.filter_map(|name| left.take(name)).into_set(), false)
             }
         };
         divided.push((Wave { tenants, is_named }, matches!(wave, config::Wave::Percent(100))));
@@ -49,9 +51,8 @@ pub(super) fn divide(waves: &[config::Wave], tenants: BTreeSet<String>) -> Vec<W
 }
 
 fn in_order(tenants: &BTreeSet<String>) -> Vec<String> {
-    let mut ordered: Vec<String> = tenants.iter().cloned().collect();
-    ordered.sort_by_cached_key(|name| Sha256::digest(name));
-    ordered
+    let by_digest = tenants.iter().map(|name| (hex(&Sha256::digest(name)), name.clone())).into_map();
+    by_digest.into_values().collect()
 }
 
 /// The waves of a run.

@@ -23,6 +23,7 @@ use crate::{
     deadline::Deadline,
     failure::{Cleanup, Failure, chain},
     frameworks::{self, ProgramSessions, run_to_end},
+    ordered::Ordered,
     outcome::{ActionEvent, FailureDetails},
     process::Child,
     retry::Retry,
@@ -115,7 +116,7 @@ async fn create_once(
         });
     }
     let Some((tenant, why)) = failed.filter(|_| !rest.is_empty()) else {
-        return Ok(created.into_iter().collect());
+        return Ok(created.into_iter().into_map());
     };
     state.rollback.register(InFlight::Command(rest));
     let outcome = state.rollback.roll_back(context, locked).await;

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     cause::{Cause, Kind},
+    ordered::Ordered,
     tenants::{
         inspection::{InvalidIndex, LedgerRow, OtherKind, SchemaSnapshot, SchemaState},
         manifest::{Kind as TableKind, Kinds, Tables},
@@ -97,7 +98,7 @@ impl Facts {
             }
             Ledger::Absent => {
                 let exists = |table: &&String| !self.snapshot.missing_tables.contains(*table);
-                SchemaState::NoLedger { tables: tables.keys().filter(exists).cloned().collect() }
+                SchemaState::NoLedger { tables: tables.keys().filter(exists).cloned().into_set() }
             }
             Ledger::Readable => SchemaState::Failed(format!("`{name}` was not read").into()),
         }

@@ -23,6 +23,7 @@ use crate::{
     cause::{Cause, Kind},
     config::{self, Selection},
     database::{InspectRequest, registry_rows::RegistryRows},
+    ordered::Ordered,
     tenants::{
         inspection::{Inspection, LedgerRow, SchemaSnapshot, SchemaState},
         manifest::{Kind as TableKind, Manifest, Tables},
@@ -120,7 +121,7 @@ impl Postgres {
             let (_, table) = registry::table(registry, &self.config.shared_schema);
             request.without_registry(table, &found)?;
         }
-        Ok((found, elsewhere.collect()))
+        Ok((found, elsewhere.into_map()))
     }
 
     /// The server's properties, and the kind of the registry's table if it exists.
@@ -168,7 +169,7 @@ impl Postgres {
             return Ok(());
         }
         let rows = self.read_registry(reading, registry, TableKind::Table, None).await?;
-        let still: BTreeSet<&String> = rows.tenants.iter().chain([&self.config.shared_schema]).collect();
+        let still: BTreeSet<&String> = rows.tenants.iter().chain([&self.config.shared_schema]).into_set();
         for (tenant, state) in states {
             if *state == SchemaState::NoSchema && !still.contains(tenant) {
                 *state = SchemaState::Vanished;
@@ -183,7 +184,7 @@ fn selected(selection: &Selection, rows: &RegistryRows, unregistered: &mut BTree
     match selection {
         Selection::All => rows.tenants.clone(),
         Selection::Named(names) => {
-            let names: BTreeSet<&String> = names.iter().collect();
+            let names: BTreeSet<&String> = names.iter().into_set();
             let (known, unknown) =
                 names.into_iter().partition(|name| rows.tenants.binary_search(name).is_ok());
             unregistered.extend(Vec::<&String>::into_iter(unknown).cloned());

@@ -17,6 +17,7 @@ use crate::{
         ApplyError, Column, CommitMarker, Creation, DatabaseError, Intent, Limits, ProvisionState, Recovered,
         RecoveryResult,
     },
+    ordered::Ordered,
     retry::{Pauses, Retry},
     tenants::manifest::{Domains, Kind},
 };
@@ -186,7 +187,7 @@ impl Postgres {
         let entries = journal::entries(&mut connection, &condition).await;
         self.release(connection).await;
         let entries = entries?;
-        Ok(entries.into_iter().map(|entry| entry.tenant).collect())
+        Ok(entries.into_iter().map(|entry| entry.tenant).into_set())
     }
 
     /// The intents of killed runs for these tenants.

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     config,
     database::{Column, registry_rows::RegistryRows},
+    ordered::Ordered,
     tenants::manifest::{Kind, Manifest},
 };
 
@@ -148,7 +149,7 @@ impl Postgres {
         let of_tenants: BTreeSet<&str> = of_tenants
             .map(String::as_str)
             .filter(|table| !manifest.shared.tables.contains_key(*table))
-            .collect();
+            .into_set();
         format!(
             "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
              JOIN unnest({}) AS wanted(name) ON wanted.name::name = c.relname WHERE n.nspname = {}::name \

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     config,
     database::{ApplyError, Creation, NewDomain},
+    ordered::Ordered,
     tenants::manifest::{ColumnValue, Domains},
 };
 
@@ -82,7 +83,7 @@ impl Postgres {
         let (schema_of_tables, name) = registry::table(registry, &self.config.shared_schema);
         let schema = (registry.schema_column.clone(), ColumnValue::Text(new.schema.clone()));
         let columns: BTreeMap<String, ColumnValue> =
-            new.columns.clone().into_iter().chain([schema]).collect();
+            new.columns.clone().into_iter().chain([schema]).into_map();
         let insert = |table: &str, names: Vec<&str>| {
             let names: Vec<String> = names.into_iter().map(identifier).collect();
             format!("INSERT INTO {} ({})", qualified(schema_of_tables, table), names.join(", "))

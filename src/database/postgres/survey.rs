@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     database::{DatabaseError, Schema},
+    ordered::Ordered,
     tenants::{
         inspection::LedgerRow,
         ledger::LedgerLayout,
@@ -68,7 +69,7 @@ async fn read(reading: &mut Reading, shared: &str, known: &[&str]) -> Result<Sur
         ledgers.push(LedgerTable { schema, shared, table: text(1)?, columns, denied });
     }
     let tenants = ledgers.iter().filter(|ledger| !ledger.shared);
-    let schemas: BTreeSet<&str> = tenants.map(|ledger| ledger.schema.as_str()).collect();
+    let schemas: BTreeSet<&str> = tenants.map(|ledger| ledger.schema.as_str()).into_set();
     let registry = if schemas.is_empty() { None } else { registry(reading, shared, &schemas).await? };
     Ok(Survey { ledgers, registry })
 }

@@ -15,6 +15,7 @@ use crate::{
     cause::Code,
     config::Selection,
     database::{DatabaseError, InspectRequest, TableSet, registry_rows::RegistryRows},
+    ordered::Ordered,
     tenants::{
         inspection::{Inspection, LedgerRow, OtherKind, SchemaSnapshot, SchemaState},
         ledger::{Checksum, LedgerLayout},
@@ -75,7 +76,7 @@ impl Sqlite {
     async fn orphans(&self, rows: &RegistryRows) -> Result<BTreeSet<String>, DatabaseError> {
         let names = disk::names(&self.tenants_folder()).await.map_err(DatabaseError::Failed)?;
         let tenants = names.iter().filter_map(|name| name.strip_suffix(".sqlite"));
-        let mut orphans: BTreeSet<String> = tenants.map(str::to_owned).collect();
+        let mut orphans: BTreeSet<String> = tenants.map(str::to_owned).into_set();
         for tenant in rows.tenants.iter().chain(&rows.others) {
             orphans.remove(tenant);
         }
@@ -120,7 +121,7 @@ pub(super) async fn inspect_open(
     let mut snapshot = compare(expected, &present);
     if !present.tables.contains_key(shape.table) {
         let missing = &snapshot.missing_tables;
-        let tables = expected.tables.keys().filter(|table| !missing.contains(*table)).cloned().collect();
+        let tables = expected.tables.keys().filter(|table| !missing.contains(*table)).cloned().into_set();
         return Ok(SchemaState::NoLedger { tables });
     }
     snapshot.ledger = ledger(connection, shape).await?.into();
@@ -186,7 +187,7 @@ fn compare(expected: &Expected, present: &TableSet) -> SchemaSnapshot {
             .iter()
             .filter(|column| !existing.contains(&column.to_ascii_lowercase()))
             .cloned()
-            .collect();
+            .into_set();
         if !missing.is_empty() {
             snapshot.missing_columns.insert(table.clone(), missing);
         }

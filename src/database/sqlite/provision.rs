@@ -14,6 +14,7 @@ use super::{
 use crate::{
     config,
     database::{ApplyError, Creation, MigrationFile, ProvisionError, ProvisionRequest},
+    ordered::Ordered,
     tenants::manifest::ColumnValue,
 };
 
@@ -71,7 +72,7 @@ async fn register(
     let exists = disk::exists(path).await.map_err(ApplyError::of)?;
     ProvisionError::if_exists(tenant, registered, exists.then_some(file.as_str()))?;
     let schema = (registry.schema_column.clone(), ColumnValue::Text(tenant.clone()));
-    let columns: BTreeMap<String, ColumnValue> = new.columns.clone().into_iter().chain([schema]).collect();
+    let columns: BTreeMap<String, ColumnValue> = new.columns.clone().into_iter().chain([schema]).into_map();
     let names: Vec<String> = columns.keys().map(|name| files::identifier(name)).collect();
     let values: Vec<String> = columns.values().map(value).collect();
     let insert = format!("INSERT INTO {table} ({}) VALUES ({})", names.join(", "), values.join(", "));

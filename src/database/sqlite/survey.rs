@@ -7,6 +7,7 @@ use sqlx::{Connection, Row, sqlite::SqliteConnection};
 use super::{Sqlite, disk, files, inspect};
 use crate::{
     database::{DatabaseError, Schema},
+    ordered::Ordered,
     tenants::{
         inspection::LedgerRow,
         ledger::LedgerLayout,
@@ -27,7 +28,7 @@ impl Sqlite {
             let path = folder.join(format!("{name}.sqlite"));
             survey.ledgers.extend(tables(&path, name, false, known).await?);
         }
-        let tenants: BTreeSet<String> = survey.ledgers.iter().map(|ledger| ledger.schema.clone()).collect();
+        let tenants: BTreeSet<String> = survey.ledgers.iter().map(|ledger| ledger.schema.clone()).into_set();
         survey.ledgers.extend(tables(&self.shared(), SHARED, true, known).await?);
         if !tenants.is_empty()
             && let Some(mut shared) = files::read(&self.shared()).await.map_err(DatabaseError::Failed)?

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{files, frameworks::framework::Creation};
+use crate::{files, frameworks::framework::Creation, ordered::Ordered};
 
 /// Folders without application code or with code that does not run in production.
 const EXCLUDED: [&str; 7] =
@@ -24,7 +24,7 @@ pub(super) fn creations(folder: &Path, commands: &[String]) -> Result<Vec<Creati
     python(folder, &mut files)
         .map_err(|error| format!("cannot read the folder `{}`: {error}", folder.display()))?;
     files.sort_unstable();
-    let models: BTreeSet<String> = files.iter().flat_map(|(_, text)| models(text)).collect();
+    let models: BTreeSet<String> = files.iter().flat_map(|(_, text)| models(text)).into_set();
     let mut found = Vec::new();
     for (file, text) in files {
         let called = file.file_stem().is_some_and(|stem| commands.iter().any(|word| stem == word.as_str()));

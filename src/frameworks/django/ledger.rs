@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::ordered::Ordered;
 use crate::tenants::{
     inspection::LedgerRow,
     ledger::{Commands, Comparison, Ledger, LedgerLayout},
@@ -64,10 +65,10 @@ fn compare(expected: &Expected, recorded: &[LedgerRow], squashes: Squashes) -> C
     for row in recorded {
         *rows.entry(&row.id).or_default() += 1;
     }
-    let graph = Graph::of(expected, rows.keys().copied().collect(), squashes);
-    let apps: BTreeSet<&str> = expected.migrations.iter().map(|migration| migration.app.as_str()).collect();
+    let graph = Graph::of(expected, rows.keys().copied().into_set(), squashes);
+    let apps: BTreeSet<&str> = expected.migrations.iter().map(|migration| migration.app.as_str()).into_set();
     let replaced: BTreeSet<&str> =
-        graph.squashes().flat_map(|squash| &squash.replaces).map(String::as_str).collect();
+        graph.squashes().flat_map(|squash| &squash.replaces).map(String::as_str).into_set();
     let mut comparison = Comparison { pending: graph.pending(), ..Comparison::default() };
     comparison.pending.extend(graph.stranded());
     for (id, count) in rows {
@@ -98,8 +99,8 @@ impl<'a> Graph<'a> {
     fn of(expected: &'a Expected, applied: BTreeSet<&'a str>, squashes: Squashes) -> Self {
         let expected = &expected.migrations;
         let disk: BTreeMap<_, _> =
-            expected.iter().map(|migration| (migration.id.as_str(), migration)).collect();
-        let nodes = disk.keys().copied().collect();
+            expected.iter().map(|migration| (migration.id.as_str(), migration)).into_map();
+        let nodes = disk.keys().copied().into_set();
         let mut graph =
             Self { expected, disk, nodes, applied, decided: BTreeSet::new(), partial: Vec::new() };
         for squash in expected.iter().filter(|migration| !migration.replaces.is_empty()) {
@@ -133,7 +134,7 @@ impl<'a> Graph<'a> {
             return;
         }
         let targets = match squashes {
-            Squashes::Flat => squash.replaces.iter().map(String::as_str).collect(),
+            Squashes::Flat => squash.replaces.iter().map(String::as_str).into_set(),
             Squashes::Nested => {
                 for inner in self.inner(squash) {
                     self.decide(inner, squashes);

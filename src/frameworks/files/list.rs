@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{listing, source_file::SourceFile};
 use crate::{
-    files,
+    files, ordered,
     tenants::manifest::{Migration, Sources},
 };
 
@@ -19,9 +19,9 @@ pub(crate) fn by_id(files: &[SourceFile]) -> Result<Vec<Migration>, String> {
     let number = |file: &SourceFile| file.id.parse::<u64>();
     let mut files: Vec<&SourceFile> = files.iter().collect();
     if files.iter().all(|file| number(file).is_ok()) {
-        files.sort_by_key(|file| number(file).unwrap_or_default());
+        ordered::sort_by_key(&mut files, |file| number(file).unwrap_or_default());
     } else {
-        files.sort_by(|a, b| a.id.cmp(&b.id));
+        ordered::sort_by(&mut files, |a, b| a.id.cmp(&b.id));
     }
     Ok(files.into_iter().map(migration).collect())
 }

@@ -9,6 +9,7 @@ use crate::config::{
     secret_names::is_secret_name,
     secrets::of_environment,
 };
+use crate::ordered::Ordered;
 
 /// The maximum length of a name that may also be used as a password.
 const LONGEST_NAME: usize = 16;
@@ -22,7 +23,7 @@ pub(super) fn secrets(env: &Environment, config: Option<&Config>) -> Vec<String>
         .filter(|name| !is_secret_name(name))
         .filter_map(|name| env.get(name))
         .filter(|value| is_name(value))
-        .collect();
+        .into_set();
     let values =
         declared.into_iter().flat_map(|KnownSecret { value, written }| [vec![value], written].concat());
     let mut values: Vec<String> = values

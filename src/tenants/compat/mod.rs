@@ -27,6 +27,8 @@ use super::{
     structure::{Object, ObjectKind, Structure},
 };
 
+use crate::ordered::Ordered;
+
 /// The engine whose names have no case.
 const SQLITE: &str = "SQLite";
 
@@ -85,8 +87,8 @@ fn folded(expected: &Expected, is_sqlite: bool) -> Cow<'_, Expected> {
     let object =
         |object: &Object| Object { table: lower(&object.table), name: lower(&object.name), ..object.clone() };
     Cow::Owned(Expected {
-        tables: expected.tables.iter().map(|(table, of)| (lower(table), columns(of))).collect(),
-        kinds: expected.kinds.iter().map(|(table, kind)| (lower(table), *kind)).collect(),
+        tables: expected.tables.iter().map(|(table, of)| (lower(table), columns(of))).into_map(),
+        kinds: expected.kinds.iter().map(|(table, kind)| (lower(table), *kind)).into_map(),
         structure: Structure::new(expected.structure.objects().iter().map(object).collect()),
         ..expected.clone()
     })
@@ -110,7 +112,7 @@ type Index<'a> = BTreeMap<(ObjectKind, &'a str, &'a str), &'a Object>;
 
 fn index(structure: &Structure) -> Index<'_> {
     let entry = |object| (key(object), object);
-    structure.objects().iter().map(entry).collect()
+    structure.objects().iter().map(entry).into_map()
 }
 
 fn key(object: &Object) -> (ObjectKind, &str, &str) {

@@ -1,9 +1,8 @@
 //! Compares the tables and columns, which every manifest has.
 
-use std::collections::BTreeSet;
-
 use super::{Change, Index, Judge, Part, sqlite};
 use crate::{
+    ordered::Ordered,
     tenants::{
         manifest::{Expected, Kind},
         structure::ObjectKind,
@@ -53,7 +52,7 @@ impl<'a> Judge<'a> {
 
     /// Without a structure, nothing else is known about the effect of a migration.
     pub(super) fn compare_migrations(&mut self) {
-        let ids = |of: &'a Expected| of.migrations.iter().map(|one| one.id.as_str()).collect::<BTreeSet<_>>();
+        let ids = |of: &'a Expected| of.migrations.iter().map(|one| one.id.as_str()).into_set();
         let (known, found) = (ids(self.code), ids(self.schema));
         let names: Vec<&str> = known.symmetric_difference(&found).copied().collect();
         if !names.is_empty() && !matches!(self.part, Part::Type(_)) {

@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::{Object, ObjectKind, Structure};
+use crate::ordered::Ordered;
 use crate::words::hex;
 
 /// An object that only one of two structures has, or that differs between them.
@@ -129,7 +130,7 @@ pub(crate) fn compare(expected: &Structure, actual: &Structure, names: Names) ->
         let table = table(object);
         !table.is_empty() && expected_tables.contains(&*table) != actual_tables.contains(&*table)
     };
-    let keys: BTreeSet<&Key> = expected_keys.keys().chain(actual_keys.keys()).collect();
+    let keys: BTreeSet<&Key> = expected_keys.keys().chain(actual_keys.keys()).into_set();
     let none = Vec::new();
     let mut differences = Vec::new();
     for key in keys {
@@ -198,7 +199,7 @@ fn keyed(structure: &Structure, names: Names) -> BTreeMap<Key, Vec<(Value, &Obje
 
 /// The column that owns each sequence.
 fn owners(structure: &Structure) -> BTreeMap<String, String> {
-    structure.objects().iter().filter_map(|object| Some((object.name.clone(), owner(object)?))).collect()
+    structure.objects().iter().filter_map(|object| Some((object.name.clone(), owner(object)?))).into_map()
 }
 
 /// The table that an object belongs to; empty if there is none.
@@ -220,7 +221,7 @@ fn relations(structure: &Structure) -> BTreeSet<&str> {
     let relations = structure.objects().iter().filter(|object| {
         matches!(object.kind, ObjectKind::Table | ObjectKind::View | ObjectKind::MaterializedView)
     });
-    relations.map(|object| object.name.as_str()).collect()
+    relations.map(|object| object.name.as_str()).into_set()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ pub(crate) mod judge;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::words::hex;
+use crate::{ordered, words::hex};
 
 /// Stands for the schema's own name where a definition contains it: `CREATE FUNCTION <schema>.stamp()`. A definition
 /// names every other object of the schema without a schema.
@@ -92,7 +92,7 @@ impl Structure {
             let name = if object.kind == ObjectKind::Column { "" } else { object.name.as_str() };
             (object.kind, &object.table, name)
         }
-        objects.sort_by(|one, other| order(one).cmp(&order(other)));
+        ordered::sort_by(&mut objects, |one, other| order(one).cmp(&order(other)));
         Self(objects)
     }
 

@@ -23,6 +23,7 @@ use crate::{
         },
         template::Template,
     },
+    ordered::Ordered,
     tenants::{inspection::Deleted, manifest::Domains},
 };
 
@@ -314,7 +315,7 @@ impl Router {
     /// The tenants that this run is creating or deleting.
     pub(crate) async fn in_progress(&self, run: &str) -> Result<BTreeSet<String>, DatabaseError> {
         let own = self.unfinished().await?.into_iter().filter(|entry| entry.run == run);
-        let mut tenants: BTreeSet<String> = own.map(|entry| entry.tenant).collect();
+        let mut tenants: BTreeSet<String> = own.map(|entry| entry.tenant).into_set();
         tenants.extend(self.home.in_progress(run).await?);
         Ok(tenants)
     }

@@ -18,6 +18,7 @@ use crate::{
         DatabaseError, InspectRequest, NO_PROGRESS,
         postgres::{Postgres, connect, read_only::Reading},
     },
+    ordered::Ordered,
     tenants::{
         inspection::{Inspection, LedgerRow, SchemaState},
         manifest::{Expected, Manifest},
@@ -44,7 +45,7 @@ impl Router {
         if request.tenants.is_none() {
             return Ok(found);
         }
-        found.unfinished = self.unfinished().await?.into_iter().map(|entry| entry.tenant).collect();
+        found.unfinished = self.unfinished().await?.into_iter().map(|entry| entry.tenant).into_set();
         let manifests = Manifests::new(request.manifest);
         let mut servers: BTreeMap<String, Vec<Tenant>> = BTreeMap::new();
         let mut owners: BTreeMap<(String, String), &String> = BTreeMap::new();
@@ -75,7 +76,7 @@ impl Router {
             },
         };
         let states = join_all(servers.into_values().map(|tenants| inspection.server(tenants))).await;
-        found.tenants.extend(share_ledgers(states.into_iter().flatten().collect()));
+        found.tenants.extend(share_ledgers(states.into_iter().flatten().into_map()));
         self.note_vanished(&mut found).await?;
         Ok(found)
     }
@@ -179,7 +180,11 @@ impl Manifests {
         };
         Self {
             one: of(manifest.tenant.tables.clone()),
-            by_type: manifest.types.iter().map(|(kind, tables)| (kind.clone(), of(tables.clone()))).collect(),
+            by_type: manifest
+                .types
+                .iter()
+                .map(|(kind, tables)| (kind.clone(), of(tables.clone())))
+                .into_map(),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::{
             read_only::Reading,
         },
     },
+    ordered::Ordered,
     tenants::manifest::ColumnValue,
 };
 
@@ -67,7 +68,7 @@ impl Router {
     /// The location of a tenant that has no row yet.
     pub(super) fn of_creation(&self, new: &Creation) -> Result<String, String> {
         let own = (self.registry.schema_column.clone(), ColumnValue::Text(new.schema.clone()));
-        let columns: BTreeMap<String, ColumnValue> = new.columns.clone().into_iter().chain([own]).collect();
+        let columns: BTreeMap<String, ColumnValue> = new.columns.clone().into_iter().chain([own]).into_map();
         let parts = self.database.parts().iter().map(|part| match part {
             Part::Text(text) => Ok(text.clone()),
             Part::Column(column) => match columns.get(column) {

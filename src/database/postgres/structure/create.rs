@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     database::postgres::quote::{identifier, literal},
+    ordered::{self, Ordered},
     tenants::structure::{OWN_SCHEMA, Object, ObjectKind, difference::Difference},
 };
 
@@ -32,13 +33,13 @@ fn stage(object: &Object) -> u8 {
 pub(in crate::database::postgres) fn statements(schema: &str, missing: &[Object]) -> Vec<String> {
     let created = |object: &&Object| !object.state.contains("inherited");
     let mut sorted: Vec<&Object> = missing.iter().filter(created).collect();
-    sorted.sort_by_key(|object| stage(object));
+    ordered::sort_by_key(&mut sorted, |object| stage(object));
     let mut order = Order { missing, visited: BTreeSet::new(), ordered: Vec::new() };
     for object in &sorted {
         order.visit(object);
     }
     let ordered = order.ordered;
-    let new_tables: BTreeSet<&str> = relations(missing).map(|object| object.name.as_str()).collect();
+    let new_tables: BTreeSet<&str> = relations(missing).map(|object| object.name.as_str()).into_set();
     let objects = ordered.iter().filter_map(|object| create(object, missing, &new_tables));
     let settings = ordered.iter().flat_map(|object| set(object, &new_tables));
     let own = format!("{}.", identifier(schema));
