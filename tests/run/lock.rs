@@ -48,6 +48,25 @@ fn a_waiting_run_names_the_lock_holder_and_continues_when_the_lock_is_free() {
     assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
 }
 
+/// A file outside of a transaction is recorded as unfinished while it runs.
+#[test]
+fn a_migration_that_another_run_is_executing_is_waited_for() {
+    let project = slow();
+    let slow = fs::read_to_string(project.portcullis.path("tenant/2_slow.sql")).unwrap();
+    let project = project.file("tenant/2_slow.sql", &format!("-- no-transaction\n{slow}"));
+    let holder = project.portcullis.spawn(["run"]);
+    until_migrating(&project);
+    for tenant in ["b", "c"] {
+        let migrated = format!("SELECT 'yes' FROM {tenant}._sqlx_migrations WHERE version = 2 AND success");
+        project.until(true, &migrated);
+    }
+    let waiter = project.portcullis.spawn(["run"]);
+    waiter.wait_for_line("waiting for the lock");
+    project.database.execute("INSERT INTO public.released VALUES (1)");
+    holder.wait().exits(0);
+    waiter.wait().exits(0).prints("the server started");
+}
+
 #[test]
 fn a_lock_time_out_is_seventy_five_and_names_the_holder() {
     let project = slow().env("LOCK_TIMEOUT", "300ms");

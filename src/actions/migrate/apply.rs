@@ -74,9 +74,10 @@ pub(crate) async fn apply(
     let (found, before) = inspect(context, tenants.is_none(), tenants).await?;
     let mut applied = Applied { schemas: before.verdicts().count(), ..Applied::default() };
     let (mut list, _) = work(context, &found, &before, limit.waves)?;
-    // A new holder of the lock also removes what killed runs left unfinished.
-    if list.pending.is_empty() && before.unfinished.is_empty() && !list.is_creating() {
-        return finished(list, &applied, Failed::default()).map(|()| applied);
+    // Without the lock, the work of another run can look broken. A new holder of the lock also removes what killed runs
+    // left unfinished.
+    if list.pending.is_empty() && list.broken.is_empty() && before.unfinished.is_empty() {
+        return Ok(applied);
     }
     // Replicas share the work on all tenants; a run migrates the schemas that its command names itself.
     let together = tenants == Some(&Selection::All) && settings.cooperate && limit.approved.is_none();

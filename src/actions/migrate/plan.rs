@@ -51,11 +51,6 @@ impl WorkList {
         self.broken.retain(|schema, _| is_included(schema));
     }
 
-    /// Whether only the holder of the lock can judge a tenant, because a framework's command creates it.
-    pub(super) fn is_creating(&self) -> bool {
-        self.broken.values().any(Verdict::is_half_created)
-    }
-
     /// Removes the tenants whose creator is not proved, because a migration would make them look complete. Returns
     /// the first as a failure.
     pub(super) fn take_unproved(&mut self, why: impl Fn(&str) -> Option<String>) -> Option<Failure> {
