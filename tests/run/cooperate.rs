@@ -121,6 +121,26 @@ fn one_cooperating_replica_migrates_the_shared_schema() {
     }
 }
 
+#[test]
+fn a_tenant_that_a_replica_is_migrating_outside_of_a_transaction_is_not_broken() {
+    let project = Project::complete("cooperate = true").file(
+        "tenant/2_meet.sql",
+        "-- no-transaction\nDO $$ BEGIN -- until they have met\n\
+         WHILE EXISTS (SELECT FROM item) AND NOT EXISTS (SELECT FROM public.met) LOOP PERFORM pg_sleep(0.02); END LOOP; \
+         END $$;\n",
+    );
+    project.database.execute("CREATE TABLE met (n int); INSERT INTO a.item VALUES (1)");
+    let first = project.portcullis.spawn(["run"]);
+    until_migrating(&project, 1);
+    let second = project.portcullis.spawn(["run"]);
+    second.wait_for_line("other replicas are migrating 1 tenant");
+    release(&project);
+    for run in [first, second] {
+        run.wait().exits(0).prints("the server started");
+    }
+    assert_eq!(project.ledger("a"), ["1", "2"]);
+}
+
 /// From a line such as `tenant schemas: ok (12 migrations applied to 12 schemas)`.
 fn applied(text: &str) -> usize {
     let number = |line: &str| {

@@ -7,6 +7,7 @@ use super::{
     plan::{self, WorkList},
     pool::{self, Work},
     results::Failed,
+    schema::judge_broken,
     waves::{self, Waves},
 };
 use crate::{
@@ -87,6 +88,7 @@ pub(crate) async fn apply(
     let (found, before) = inspect(context, tenants.is_none(), tenants).await?;
     let waves;
     (list, waves) = work(context, &found, &before, limit.waves)?;
+    judge_broken(context, &locked, &mut list).await?;
     let unproved = list.take_unproved(|tenant| state.rollback.unproved(tenant));
     if let Some(approved) = limit.approved {
         refuse_others(context, &list, &before, approved, tenants.is_none()).await?;

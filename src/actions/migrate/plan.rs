@@ -51,6 +51,12 @@ impl WorkList {
         self.broken.retain(|schema, _| is_included(schema));
     }
 
+    pub(super) fn extend(&mut self, other: Self) {
+        self.pending.extend(other.pending);
+        self.broken.extend(other.broken);
+        self.unrecorded.extend(other.unrecorded);
+    }
+
     /// Removes the tenants whose creator is not proved, because a migration would make them look complete. Returns
     /// the first as a failure.
     pub(super) fn take_unproved(&mut self, why: impl Fn(&str) -> Option<String>) -> Option<Failure> {

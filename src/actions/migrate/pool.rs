@@ -11,7 +11,7 @@ use super::{
     plan::WorkList,
     replay::{ReplayGroups, Unreplayed},
     results::{Failed, Results, SchemaResult},
-    schema::{apply_files, by_framework},
+    schema::{apply_files, by_framework, judge_broken},
     waves::{Wave, Waves},
 };
 use crate::{
@@ -181,7 +181,8 @@ impl Pool<'_> {
     /// gate.
     async fn still_pending(&mut self, tried: &[Option<String>]) -> Result<Vec<Option<String>>, Failure> {
         let names: Vec<String> = tried.iter().flatten().cloned().collect();
-        let list = WorkList::from(&inspect_named(self.results.context, &names).await?);
+        let mut list = WorkList::from(&inspect_named(self.results.context, &names).await?);
+        judge_broken(self.results.context, self.results.locked, &mut list).await?;
         for (tenant, _) in list.broken {
             let why = "another run left it in a state that cannot be migrated".into();
             let failure = SchemaFailure { tenant, why, ..SchemaFailure::default() };

@@ -183,6 +183,30 @@ async fn claim(
     Ok(Claim { claimed, held, others })
 }
 
+/// Judges the broken tenants again while this run has their locks. Those that another run has locked may only look
+/// broken, because it is migrating them: they count as pending.
+pub(super) async fn judge_broken(
+    context: &RunContext,
+    locked: &Locked<'_>,
+    list: &mut WorkList,
+) -> Result<(), Failure> {
+    let names: Vec<String> = list.broken.keys().flatten().cloned().collect();
+    if locked.mode() == LockMode::Exclusive || names.is_empty() {
+        return Ok(());
+    }
+    let free = locked.acquire_tenants(names.clone()).await?;
+    let (held, others): (Vec<_>, Vec<_>) = names.into_iter().zip(free).partition(|(_, free)| *free);
+    let held: Vec<String> = held.into_iter().map(|(name, _)| name).collect();
+    let judged = if held.is_empty() { Ok(None) } else { inspect_named(context, &held).await.map(Some) };
+    locked.release_tenants(held);
+    list.broken.retain(|schema, _| schema.is_none());
+    if let Some(judgement) = judged? {
+        list.extend(WorkList::from(&judgement));
+    }
+    list.pending.extend(others.into_iter().map(|(name, _)| Some(name)));
+    Ok(())
+}
+
 pub(super) async fn apply_files(
     context: &RunContext,
     locked: &Locked<'_>,
