@@ -62,7 +62,9 @@ macro_rules! engine {
                 Box::pin(ready(Ok(None)))
             }
             /// Facts for the doctor about each server of tenants' databases.
-            fn examine_servers<'a>(&'a self) -> LocalBoxFuture<'a, Vec<ExaminedServer>> { Box::pin(ready(Vec::new())) }
+            fn examine_servers<'a>(&'a self) -> LocalBoxFuture<'a, Result<Vec<ExaminedServer>, DatabaseError>> {
+                Box::pin(ready(Ok(Vec::new())))
+            }
             $($(#[$read_doc])* fn $read<'a>(&'a self, $($read_arg: $read_type),*) -> LocalBoxFuture<'a, $read_answer>;)*
             $($(#[$change_doc])* fn $change<'a>(&'a self, locked: &LockProof, $($change_arg: $change_type),*) -> LocalBoxFuture<'a, $change_answer>;)*
             $($(#[$ask_doc])* fn $ask<'a>(&'a self, $(_: $ask_type),*) -> LocalBoxFuture<'a, $ask_answer> { Box::pin(ready($ask_none)) })*
@@ -91,7 +93,7 @@ macro_rules! engine {
             fn lock_database<'a>(&'a self, tenant: &'a str) -> LocalBoxFuture<'a, Result<Option<DatabaseLock>, ApplyError>> {
                 Box::pin(async move { self.0.lock_database(tenant).await.map(Some) })
             }
-            fn examine_servers<'a>(&'a self) -> LocalBoxFuture<'a, Vec<ExaminedServer>> { Box::pin(self.0.examine_servers()) }
+            fn examine_servers<'a>(&'a self) -> LocalBoxFuture<'a, Result<Vec<ExaminedServer>, DatabaseError>> { Box::pin(self.0.examine_servers()) }
             $(fn $read<'a>(&'a self, $($read_arg: $read_type),*) -> LocalBoxFuture<'a, $read_answer> { Box::pin(self.0.$read($($read_arg),*)) })*
             $(fn $change<'a>(&'a self, _: &LockProof, $($change_arg: $change_type),*) -> LocalBoxFuture<'a, $change_answer> { Box::pin(self.0.$change($($change_arg),*)) })*
             $(fn $ask<'a>(&'a self, $($ask_arg: $ask_type),*) -> LocalBoxFuture<'a, $ask_answer> { Box::pin(self.0.$ask($($ask_arg),*)) })*

@@ -20,11 +20,13 @@ pub(super) const CHECKS: [Check<Facts>; 7] = [
     Check { id: "role-privileges", name: "role's privileges", run: privileges },
     Check { id: "gate-role", name: "gate's role only reads", run: gate_role },
     Check { id: "pooler", name: "pooler", run: pooler },
-    Check { id: "lock", name: "lock is available", run: lock },
+    Check { id: LOCK, name: "lock is available", run: lock },
     Check { id: "server-limits", name: "server's limits", run: limits },
     Check { id: "clock", name: "clock", run: clock },
 ];
 
+/// The run's lock is in `[database]` alone.
+const LOCK: &str = "lock";
 /// Creating a table locks the table, its indexes, its sequence and its TOAST table.
 const LOCKS_A_TABLE: u64 = 4;
 /// The connections that the gate opens.
@@ -114,14 +116,24 @@ impl Facts {
         facts
     }
 
-    /// One check for each server of tenants' databases.
+    /// The checks of each server of tenants' databases.
     pub(super) async fn tenant_servers(&self, context: Option<&RunContext>) -> Vec<Checked> {
-        let Some(Ok(database)) = context.map(RunContext::database) else { return Vec::new() };
-        let servers = database.examine_servers().await.into_iter();
-        servers.map(|server| self.tenant_server(server)).collect()
+        let (Connection::Ready, Some(Ok(database))) = (&self.connection, context.map(RunContext::database))
+        else {
+            return Vec::new();
+        };
+        match database.examine_servers().await {
+            Ok(servers) => servers.into_iter().flat_map(|server| self.tenant_server(server)).collect(),
+            Err(error) => {
+                let why = error.into_cause();
+                let message = format!("the registry, which names them, cannot be read: {why}");
+                vec![of_servers("servers".into(), Verdict::Failed(message, Remedy::Cause(why)))]
+            }
+        }
     }
 
-    fn tenant_server(&self, server: ExaminedServer) -> Checked {
+    /// One check that passed, or each check that failed or warned.
+    fn tenant_server(&self, server: ExaminedServer) -> Vec<Checked> {
         let ExaminedServer { address, databases, examined } = server;
         let (connection, examined) = match examined {
             Ok(examined) => (Connection::Ready, examined),
@@ -138,18 +150,24 @@ impl Facts {
             tenants: 1,
             ..*self
         };
-        let checks = [reachable, privileges, gate_role, pooler, limits, clock].map(|check| check(&facts));
-        let verdict = match worst(checks) {
-            Some(Verdict::Failed(why, remedy)) => Verdict::Failed(format!("{address}: {why}"), remedy),
-            Some(Verdict::Warned(why, remedy)) => Verdict::Warned(format!("{address}: {why}"), remedy),
-            _ => {
-                let major = facts.examined.major.and_then(Result::ok).unwrap_or_default();
-                let databases = count(databases, "database");
-                Verdict::passed(format!("{address}: PostgreSQL {major}, {databases} of tenants"))
-            }
-        };
-        let id = format!("server {address}").into();
-        Checked { group: "database", id, name: "server of tenants", verdict }
+        let checks = CHECKS.iter().filter(|check| check.id != LOCK);
+        let bad: Vec<Checked> = checks
+            .filter_map(|check| {
+                let verdict = match (check.run)(&facts) {
+                    Verdict::Failed(why, remedy) => Verdict::Failed(format!("{address}: {why}"), remedy),
+                    Verdict::Warned(why, remedy) => Verdict::Warned(format!("{address}: {why}"), remedy),
+                    _ => return None,
+                };
+                Some(of_servers(format!("server {address} {}", check.id), verdict))
+            })
+            .collect();
+        if !bad.is_empty() {
+            return bad;
+        }
+        let major = facts.examined.major.and_then(Result::ok).unwrap_or_default();
+        let databases = count(databases, "database");
+        let verdict = Verdict::passed(format!("{address}: PostgreSQL {major}, {databases} of tenants"));
+        vec![of_servers(format!("server {address}"), verdict)]
     }
 
     /// Judges a fact that only a server has, once it is connected.
@@ -166,13 +184,8 @@ impl Facts {
     }
 }
 
-/// The verdict that needs attention first.
-fn worst(verdicts: impl IntoIterator<Item = Verdict>) -> Option<Verdict> {
-    verdicts.into_iter().min_by_key(|verdict| match verdict {
-        Verdict::Failed(..) => 0,
-        Verdict::Warned(..) => 1,
-        _ => 2,
-    })
+fn of_servers(id: String, verdict: Verdict) -> Checked {
+    Checked { group: "database", id: id.into(), name: "server of tenants", verdict }
 }
 
 fn reachable(facts: &Facts) -> Verdict {

@@ -21,10 +21,9 @@ const SERVERS: usize = 8;
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 impl Router {
-    /// The facts about each server; none if the registry cannot be read.
-    pub(crate) async fn examine_servers(&self) -> Vec<ExaminedServer> {
-        let servers = self.servers().await.unwrap_or_default();
-        let examined = servers.into_iter().map(async |(address, (config, databases))| {
+    /// The facts about each server.
+    pub(crate) async fn examine_servers(&self) -> Result<Vec<ExaminedServer>, DatabaseError> {
+        let examined = self.servers().await?.into_iter().map(async |(address, (config, databases))| {
             let examined = Deadline::after(TIMEOUT).limit(examine(config)).await;
             let examined = examined.unwrap_or(Err(DatabaseError::TimedOut));
             ExaminedServer {
@@ -33,7 +32,7 @@ impl Router {
                 examined: examined.map_err(DatabaseError::into_cause),
             }
         });
-        stream::iter(examined).buffered(SERVERS).collect().await
+        Ok(stream::iter(examined).buffered(SERVERS).collect().await)
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Router, of_database};
+use super::{Router, inspect::NO_DATABASE, of_database, server::MAINTENANCE};
 use crate::{
     config,
     database::{
@@ -14,6 +14,7 @@ use crate::{
         postgres::{
             apply::TRANSACTION,
             connect,
+            connection::Connection,
             lock::{self, orphaned_backends},
             read_only::Reading,
             run_migration::{self, Lifetime},
@@ -67,8 +68,7 @@ impl HomeSession {
         let holders = self.home.holders(limit).await?;
         for (server, (config, databases)) in &self.servers {
             let ended = async {
-                let direct = config.direct.as_deref().unwrap_or(config);
-                let mut connection = connect::connect(direct).await?;
+                let mut connection = to_server(config).await?;
                 let runs = orphaned_backends::runs_elsewhere(&mut connection, databases, &holders).await?;
                 let runs = self.home.recorded(&runs, limit).await?;
                 let ended = if runs.is_empty() {
@@ -86,6 +86,17 @@ impl HomeSession {
             }
         }
         Ok(all)
+    }
+}
+
+/// A connection to the server of tenants' databases, one of which may not exist.
+async fn to_server(config: &config::Postgres) -> Result<Connection, DatabaseError> {
+    let direct = config.direct.as_deref().unwrap_or(config);
+    match connect::connect(direct).await {
+        Err(DatabaseError::Never(why)) if why.sqlstate() == Some(NO_DATABASE) => {
+            connect::connect(&direct.renamed(MAINTENANCE)).await
+        }
+        connection => connection,
     }
 }
 
@@ -113,16 +124,9 @@ impl Router {
         Ok(Session(HomeSession { home, servers: self.servers().await? }))
     }
 
-    /// Ends the sessions that a run's programs have left open, in every database.
+    /// Of the registry's database: only there may a program create tenants.
     pub(crate) async fn end_programs(&self, run: &str) -> Result<(), DatabaseError> {
-        self.home.end_programs(run).await?;
-        for (config, databases) in self.servers().await?.into_values() {
-            let mut connection = connect::connect(config.direct.as_deref().unwrap_or(&config)).await?;
-            let ended = orphaned_backends::end_programs(&mut connection, &databases, run).await;
-            connection.close().await;
-            ended?;
-        }
-        Ok(())
+        self.home.end_programs(run).await
     }
 
     /// Every tenant's location; none before the registry exists.

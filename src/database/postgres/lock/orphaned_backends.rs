@@ -7,7 +7,7 @@ use super::{
         connect,
         connection::{Connection, Row},
         error::QueryError,
-        quote::{array, literal},
+        quote::array,
     },
     RUN,
 };
@@ -73,21 +73,6 @@ pub(in super::super) async fn end_elsewhere(
         array(runs.iter().map(|name| Some(name.as_str()))),
     );
     ended(connection.rows(&sql).await?)
-}
-
-/// Ends the sessions of a run's programs in other databases of any server.
-pub(in super::super) async fn end_programs(
-    connection: &mut Connection,
-    databases: &[String],
-    run: &str,
-) -> Result<(), QueryError> {
-    let sql = format!(
-        "SELECT pg_catalog.pg_terminate_backend(pid)::text FROM pg_catalog.pg_stat_activity \
-         WHERE datname::text = ANY({}) AND application_name = {}",
-        array(databases.iter().map(|name| Some(name.as_str()))),
-        literal(&format!("{RUN_PREFIX}{run}")),
-    );
-    connection.rows(&sql).await.map(drop)
 }
 
 fn ended(rows: Vec<Row>) -> Result<Vec<OrphanedBackend>, QueryError> {
