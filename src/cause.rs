@@ -42,6 +42,10 @@ pub(crate) enum Kind {
     Authentication,
     /// The source of the password refuses, or cannot be used.
     PasswordSource,
+    /// The database refuses a token of Amazon RDS, of Google Cloud SQL, or of Azure.
+    RdsToken,
+    CloudSqlToken,
+    AzureToken,
     /// The certificate or the TLS settings.
     Certificate,
     /// The server, the database or the role has reached its limit of connections.

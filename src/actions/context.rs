@@ -39,10 +39,11 @@ impl RunContext {
         Self { run, config, processes, database, expectation: OnceCell::new(), sessions: OnceCell::new() }
     }
 
-    /// Gives the run's programs a password file, if they need one.
-    pub(crate) async fn provide_password_file(&self) {
-        if let Some(config::Database::Postgres(database)) = &self.config.database {
-            credentials::provide_file(database).await;
+    /// Gives the run's programs a password file, if they need one. Returns what is wrong with it.
+    pub(crate) async fn provide_password_file(&self) -> Vec<String> {
+        match &self.config.database {
+            Some(config::Database::Postgres(database)) => credentials::provide_file(database).await,
+            _ => Vec::new(),
         }
     }
 

@@ -12,12 +12,9 @@ const TARGET: &str = "/computeMetadata/v1/instance/service-accounts/default/toke
 
 pub(super) async fn token(env: &Environment) -> Result<(Secret, Option<SystemTime>), Unavailable> {
     let host = env.get("GCE_METADATA_HOST").unwrap_or("metadata.google.internal");
-    let source = Source {
-        name: "the metadata server",
-        address: &format!("http://{host}"),
-        env,
-        proof: Some(("Metadata-Flavor", "Google")),
-    };
+    let address = format!("http://{host}");
+    let proof = Some(("Metadata-Flavor", "Google"));
+    let source = Source { proof, ..Source::new("the metadata server", &address, env) };
     let answer = source.json("GET", TARGET, "Metadata-Flavor: Google\r\n", "").await?;
     source.token(&answer)
 }

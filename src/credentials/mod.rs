@@ -16,7 +16,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures_util::future::{FutureExt, LocalBoxFuture};
+use futures_util::future::{FutureExt, LocalBoxFuture, join_all};
 use tokio::sync::Mutex;
 
 pub(crate) use self::login_password::LoginPassword;
@@ -79,29 +79,22 @@ pub(crate) fn set(processes: Option<Processes>) {
 }
 
 /// Gives the programs of this run a password file, if the database's password is a command's or a cloud's. It is renewed
-/// until the run ends.
-pub(crate) async fn provide_file(database: &config::Postgres) {
+/// until the run ends. Returns why it has no password, or does not exist.
+pub(crate) async fn provide_file(database: &config::Postgres) -> Vec<String> {
     let others = [&database.direct, &database.reader].into_iter().flatten().map(|other| &**other);
     let logins: Vec<&config::Postgres> =
         [database].into_iter().chain(others).filter(|login| login.password.is_requested()).collect();
-    let (false, Ok(current)) = (logins.is_empty(), current()) else { return };
+    let (false, Ok(current)) = (logins.is_empty(), current()) else { return Vec::new() };
     let file = match PasswordFile::create() {
         Ok(file) => Rc::new(file),
-        Err(error) => {
-            tracing::warn!("programs get no password file: {error}");
-            return;
-        }
+        Err(error) => return vec![format!("programs get no password file: {error}")],
     };
     let copies = Rc::clone(&file);
     current.processes.set_password_file(move |user| copies.path(user));
     if current.file.set(Rc::clone(&file)).is_err() {
-        return;
+        return Vec::new();
     }
-    for login in logins {
-        if let Err(Unavailable::Temporary(why) | Unavailable::Permanent(why)) = issued(login, None).await {
-            tracing::warn!("the password file of programs has no password yet: {why}");
-        }
-    }
+    let requests = join_all(logins.into_iter().map(|login| issued(login, None))).await;
     tokio::task::spawn_local(async move {
         for round in 1_u32.. {
             Deadline::after(RENEWAL).passed().await;
@@ -114,6 +107,10 @@ pub(crate) async fn provide_file(database: &config::Postgres) {
             }
         }
     });
+    let missing = |(Unavailable::Temporary(why) | Unavailable::Permanent(why))| {
+        format!("the password file of programs has no password yet: {why}")
+    };
+    requests.into_iter().filter_map(|request| Some(missing(request.err()?))).collect()
 }
 
 /// The password for the next login, read or requested now. `refused` is one that the server has just refused.
@@ -226,6 +223,7 @@ fn request<'r>(
 ) -> LocalBoxFuture<'r, Result<(LoginPassword, Option<SystemTime>), Unavailable>> {
     async move {
         let token = |(token, expires)| (LoginPassword::Text(token), expires);
+        let host = config.hosts.first().map_or("", |host| host.name.as_str());
         Ok(match &cloud.service {
             CloudService::AwsRds { region } => {
                 let default_region = cloud.env.aws_region();
@@ -236,7 +234,9 @@ fn request<'r>(
                 (LoginPassword::Rds { keys, region: region.clone(), default_region }, expires)
             }
             CloudService::GcpCloudSql => token(gcp::token(&cloud.env).await?),
-            CloudService::Azure { client_id } => token(azure::token(&cloud.env, client_id.as_deref()).await?),
+            CloudService::Azure { client_id } => {
+                token(azure::token(&cloud.env, client_id.as_deref(), host).await?)
+            }
         })
     }
     .boxed_local()

@@ -43,9 +43,15 @@ pub(super) struct Source<'s> {
     pub(super) env: &'s Environment,
     /// The header that an authentic answer has.
     pub(super) proof: Option<(&'static str, &'static str)>,
+    /// Another status with which the source refuses for a moment only.
+    pub(super) temporary: Option<u16>,
 }
 
-impl Source<'_> {
+impl<'s> Source<'s> {
+    pub(super) fn new(name: &'static str, address: &'s str, env: &'s Environment) -> Self {
+        Self { name, address, env, proof: None, temporary: None }
+    }
+
     /// The body of a successful answer. Refusals are permanent; no answer, a busy and a failing source are temporary.
     pub(super) async fn send(
         &self,
@@ -114,7 +120,9 @@ impl Source<'_> {
                 let body = answer.body(&mut stream).await.map_err(no_answer)?;
                 String::from_utf8(body).map_err(|_| self.invalid())
             }
-            408 | 410 | 429 | 500.. => Err(temporary(format!("{} answers {status}", self.called()))),
+            status if matches!(status, 408 | 410 | 429 | 500..) || self.temporary == Some(status) => {
+                Err(temporary(format!("{} answers {status}", self.called())))
+            }
             400 if is_busy(&answer.body(&mut stream).await.map_err(no_answer)?) => {
                 Err(temporary(format!("{} answers that it is busy", self.called())))
             }

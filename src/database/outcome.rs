@@ -3,6 +3,7 @@
 use super::MigrationFile;
 use crate::{
     cause::{Cause, Kind, Unavailable},
+    config::{CloudService, Password},
     failure::{Cleanup, Failure},
 };
 
@@ -202,6 +203,20 @@ impl DatabaseError {
     pub(super) fn is_refused_password(&self) -> bool {
         let Self::Never(why) = self else { return false };
         why.kind == Kind::Authentication && matches!(why.sqlstate(), Some("28P01" | "28000" | "08P01"))
+    }
+
+    /// The same error; a refused token of a cloud has its own kind.
+    pub(super) fn of_token(mut self, password: &Password) -> Self {
+        if let (true, Self::Never(why), Password::Cloud(cloud)) =
+            (self.is_refused_password(), &mut self, password)
+        {
+            why.kind = match cloud.service {
+                CloudService::AwsRds { .. } => Kind::RdsToken,
+                CloudService::GcpCloudSql => Kind::CloudSqlToken,
+                CloudService::Azure { .. } => Kind::AzureToken,
+            };
+        }
+        self
     }
 
     /// The same error with another text.

@@ -221,7 +221,9 @@ fn check_handover(gone: bool, arrived: Option<i32>) -> Result<(), engine::Blocke
 
 /// Provides the password file of programs, and finds a missing or stale manifest, before the first step does anything.
 async fn preflight(plan: &Plan, context: &RunContext, report: &Report) -> Result<(), Failure> {
-    context.provide_password_file().await;
+    for text in context.provide_password_file().await {
+        report.emit(&Event::Remark { text });
+    }
     let derived = context.config.migrations.as_ref().is_none_or(|migrations| migrations.auto_manifest);
     let needed = plan.steps.iter().any(|planned| match &planned.decision {
         Decision::Skip { .. } => false,

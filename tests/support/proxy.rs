@@ -50,6 +50,11 @@ impl Proxy {
         self.port
     }
 
+    /// The number of connections so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
     /// Blocks old and new connections in both directions: neither data nor a close passes.
     pub fn block(&self) {
         self.blocked.store(true, Ordering::SeqCst);

@@ -70,7 +70,7 @@ async fn web_identity(
         |region| format!("https://sts.{region}.amazonaws.com{domain}"),
     );
     let (address, path) = split(env.get("AWS_ENDPOINT_URL_STS").unwrap_or(&regional));
-    let source = Source { name: "AWS STS", address, env, proof: None };
+    let source = Source::new("AWS STS", address, env);
     let body = format!(
         "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn={}&RoleSessionName={}&WebIdentityToken={}",
         encoded(role),
@@ -96,7 +96,7 @@ async fn container(env: &Environment, address: &str, path: &str) -> Result<Found
         return Err(permanent("the authorization token of the container's credentials has several lines"));
     }
     let header = authorization.map_or_else(String::new, |text| format!("Authorization: {text}\r\n"));
-    let source = Source { name: "the container's credentials", address, env, proof: None };
+    let source = Source::new("the container's credentials", address, env);
     let path = if path.is_empty() { "/" } else { path };
     of_json(&source, &source.json("GET", path, &header, "").await?)
 }
@@ -117,7 +117,7 @@ async fn instance(env: &Environment) -> Result<Found, Unavailable> {
         .is_some_and(|mode| mode.eq_ignore_ascii_case("ipv6"));
     let default = if is_ipv6 { "http://[fd00:ec2::254]" } else { "http://169.254.169.254" };
     let address = env.get("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or(default).trim_end_matches('/');
-    let source = Source { name: "the instance metadata service", address, env, proof: None };
+    let source = Source::new("the instance metadata service", address, env);
     let lifetime = "X-aws-ec2-metadata-token-ttl-seconds: 300\r\n";
     let session = source.send("PUT", "/latest/api/token", lifetime, "").await?;
     if session.contains(|c: char| c.is_control()) {

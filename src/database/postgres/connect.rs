@@ -26,8 +26,9 @@ pub(super) async fn connect_as(
     name: Option<&str>,
 ) -> Result<Connection, DatabaseError> {
     let mut retry = Retry::new(FULL_PAUSES).until(Deadline::after(FULL_TIMEOUT));
+    let mut login = None;
     loop {
-        let answer = connect_once(config, name).await;
+        let answer = log_in(config, name, &mut login).await;
         let is_full =
             matches!(&answer, Err(DatabaseError::NotYet(why)) if why.kind == Kind::TooManyConnections);
         if !is_full || !retry.pause().await {
@@ -42,15 +43,28 @@ pub(super) async fn connect_once(
     config: &config::Postgres,
     name: Option<&str>,
 ) -> Result<Connection, DatabaseError> {
+    log_in(config, name, &mut None).await
+}
+
+/// `login` keeps the password and the certificates for the next attempt on a server without a free connection.
+async fn log_in<'c>(
+    config: &'c config::Postgres,
+    name: Option<&'c str>,
+    login: &mut Option<Login<'c>>,
+) -> Result<Connection, DatabaseError> {
     // A login is large, and every caller would contain it.
     Box::pin(async {
-        let first = Login::read(config, name, None).await?;
+        let first = match login {
+            Some(first) => first,
+            None => login.insert(Login::read(config, name, None).await?),
+        };
         let outcome = first.connect().await;
         if !matches!(&outcome, Err(error) if error.is_refused_password()) {
             return outcome;
         }
-        let second = Login::read(config, name, Some(&first)).await?;
-        if second.has_same_password(&first) { outcome } else { second.connect().await }
+        let second = Login::read(config, name, Some(first)).await?;
+        let outcome = if second.has_same_password(first) { outcome } else { second.connect().await };
+        outcome.map_err(|error| error.of_token(&config.password))
     })
     .await
 }

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     cause::{Cause, Kind},
     config::{
-        self,
+        self, Password,
         libpq::{hosts::Host, passfile},
     },
     credentials::{self, LoginPassword},
@@ -65,8 +65,16 @@ impl<'c> Login<'c> {
     ) -> Result<Self, DatabaseError> {
         let never = |error| DatabaseError::Never(Cause::new(Kind::File, error));
         let refused = refused.and_then(|login| login.password.as_ref());
-        let password = credentials::password(config, refused).await?;
         let parameter = |name: &str| config.parameters.get(name).map(String::as_str);
+        let application = name.or(parameter("application_name")).or(parameter("fallback_application_name"));
+        let application = application.unwrap_or("portcullis");
+        if let (Password::Command { .. }, None) = (&config.password, refused) {
+            // A command is not run for a server that cannot be reached.
+            Self { config, application, password: None, passfile: Ok(String::new()), tls: None }
+                .reach()
+                .await?;
+        }
+        let password = credentials::password(config, refused).await?;
         let mut passfile = Ok(String::new());
         if let (None, Some(path)) = (&password, parameter("passfile").map(PathBuf::from)) {
             let lines = files::within(files::TIMEOUT, move || Ok(passfile::read_now(&path))).await;
@@ -74,8 +82,7 @@ impl<'c> Login<'c> {
         }
         let encrypts = parameter("sslmode") != Some("disable") && !config.hosts.iter().all(Host::is_socket);
         let tls = if encrypts { Some(TlsSettings::read(&config.parameters).await) } else { None };
-        let application = name.or(parameter("application_name")).or(parameter("fallback_application_name"));
-        Ok(Self { config, application: application.unwrap_or("portcullis"), password, passfile, tls })
+        Ok(Self { config, application, password, passfile, tls })
     }
 
     pub(super) fn has_same_password(&self, other: &Self) -> bool {
@@ -108,6 +115,22 @@ impl<'c> Login<'c> {
             }
         }
         last
+    }
+
+    /// Succeeds if one of the hosts accepts a connection.
+    async fn reach(&self) -> Result<(), DatabaseError> {
+        let mut last = Err(DatabaseError::TimedOut);
+        for host in &self.config.hosts {
+            match self.with_timeout(host, self.open(host)).await {
+                Ok(_) => return Ok(()),
+                Err(refusal) => last = Err(refusal.error),
+            }
+        }
+        last
+    }
+
+    async fn open(&self, host: &Host) -> Result<Socket, Refusal> {
+        self.socket(host).await.map_err(|error| Refusal::of_socket(&host.to_string(), &error))
     }
 
     async fn with_timeout<T>(
@@ -172,8 +195,7 @@ impl<'c> Login<'c> {
     }
 
     async fn attempt(&self, host: &Host, mode: SslMode, connector: Connector) -> Result<Connection, Refusal> {
-        let socket =
-            self.socket(host).await.map_err(|error| Refusal::of_socket(&host.to_string(), &error))?;
+        let socket = self.open(host).await?;
         let mut driver = Config::new();
         driver
             .user(&self.config.user)

@@ -25,7 +25,10 @@ const SESSIONS: &str =
 /// migration as applied.
 pub(super) fn advise(steps: &mut Steps, cause: &Cause, schemas: &[Option<&str>], record: Option<String>) {
     let by_kind = || of_kind(cause.kind);
-    let found = if cause.kind == Kind::RowSecurity { by_kind() } else { of_code(cause).or_else(by_kind) };
+    // The server's code says less than the kind.
+    let is_special =
+        matches!(cause.kind, Kind::RowSecurity | Kind::RdsToken | Kind::CloudSqlToken | Kind::AzureToken);
+    let found = if is_special { by_kind() } else { of_code(cause).or_else(by_kind) };
     let Some((likely_cause, advice)) = found else { return };
     steps.cause(likely_cause);
     let place = if schemas.is_empty() { String::new() } else { format!("{}: ", names(schemas)) };
@@ -307,6 +310,21 @@ fn of_kind(kind: Kind) -> Option<CauseAdvice> {
         Kind::PasswordSource => (
             "the source of the password refuses the request, or is not set up for this container",
             "correct `password` in `[database]`, or the rights that this container has there; `portcullis token` asks the source alone",
+        ),
+        Kind::RdsToken => (
+            "the role lacks `rds_iam`, or the policy of this container does not allow `rds-db:connect`",
+            "GRANT rds_iam to the role in the database, allow `rds-db:connect` on its `dbuser` in the IAM policy, and enable \
+             IAM authentication of the server; `host` must be the name that RDS gives it",
+        ),
+        Kind::CloudSqlToken => (
+            "the service account is not a user of the Cloud SQL server, or lacks the role `roles/cloudsql.instanceUser`",
+            "add the service account as an IAM user of the server, give it that role, and set the flag \
+             `cloudsql.iam_authentication`; the user is its name without `.gserviceaccount.com`",
+        ),
+        Kind::AzureToken => (
+            "the identity is not a role of the database server",
+            "create the role as the Entra administrator in the database `postgres` (`pgaadauth_create_principal`), and name \
+             it as the identity",
         ),
         Kind::Certificate => (
             "the server's certificate is for another name, its authority is not trusted, or the TLS settings do not match",

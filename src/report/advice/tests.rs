@@ -271,11 +271,14 @@ fn each_cause_has_its_own_advice_in_every_failure() {
     }
 }
 
-const EVERY_KIND: [Kind; 22] = [
+const EVERY_KIND: [Kind; 25] = [
     Kind::Other,
     Kind::Unreachable,
     Kind::Authentication,
     Kind::PasswordSource,
+    Kind::RdsToken,
+    Kind::CloudSqlToken,
+    Kind::AzureToken,
     Kind::Certificate,
     Kind::TooManyConnections,
     Kind::Lost,
