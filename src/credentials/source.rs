@@ -7,7 +7,6 @@ use std::{
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::refusal::{permanent, temporary};
 use crate::{
@@ -15,7 +14,7 @@ use crate::{
     config::{environment::Environment, secret::Secret, url::host_and_port},
     deadline::Deadline,
     files,
-    net::{Target, http::Request, tls::Roots},
+    net::{http::Request, service::Service, tls::Roots},
     retry::{Pauses, Retry},
     words,
 };
@@ -30,9 +29,6 @@ const LARGEST: u64 = 64 * 1024;
 
 /// RFC 3986's unreserved characters are not encoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-trait Stream: AsyncRead + AsyncWrite + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
 /// A source of tokens. Messages contain its name and its address, never a header, a query or a body.
 pub(super) struct Source<'s> {
@@ -97,18 +93,14 @@ impl<'s> Source<'s> {
         };
         let (host, port) = host_and_port(authority).ok_or_else(unusable)?;
         let port = port.unwrap_or(if secure { 443 } else { 80 });
-        let unreachable = |why: String| {
-            Unavailable::Temporary(Cause::new(Kind::Unreachable, format!("{}: {why}", self.called())))
+        let file = ["AWS_CA_BUNDLE", "SSL_CERT_FILE"].iter().find_map(|name| self.env.get(name));
+        let roots = secure.then(|| Roots::with_file(file.map(PathBuf::from)));
+        let mut service = Service::with_roots(&host, port, roots);
+        let mut stream = service.connect(deadline).await.map_err(|why| self.named(why))?;
+        let no_answer = |error: std::io::Error| {
+            let text = format!("{}: no HTTP answer: {error}", self.called());
+            Unavailable::Temporary(Cause::new(Kind::Unreachable, text))
         };
-        let stream = Target::new(&host, port).connect(deadline).await.map_err(unreachable)?;
-        let mut stream: Box<dyn Stream> = if secure {
-            let file = ["AWS_CA_BUNDLE", "SSL_CERT_FILE"].iter().find_map(|name| self.env.get(name));
-            let mut roots = Roots::with_file(file.map(PathBuf::from));
-            Box::new(roots.secure(stream, &host).await.map_err(|why| self.named(why))?)
-        } else {
-            Box::new(stream)
-        };
-        let no_answer = |error: std::io::Error| unreachable(format!("no HTTP answer: {error}"));
         let answer = Request { host: authority, ..*request }.send(&mut stream).await.map_err(no_answer)?;
         let status = answer.status;
         let is_authentic = self

@@ -2,6 +2,7 @@
 //! eyeballs").
 
 pub(crate) mod http;
+pub(crate) mod service;
 pub(crate) mod tls;
 
 use std::{

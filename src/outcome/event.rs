@@ -57,6 +57,13 @@ pub(crate) enum Event {
         step: usize,
         text: String,
     },
+    /// The migration of a schema was slow, or failed.
+    SlowSchema {
+        step: usize,
+        schema: String,
+        took: Duration,
+        failed: bool,
+    },
     /// The gate's counts, whether it opens or not.
     Judged {
         step: usize,
@@ -124,6 +131,7 @@ impl Event {
             | Self::Progress { step, .. }
             | Self::Note { step, .. }
             | Self::Warning { step, .. }
+            | Self::SlowSchema { step, .. }
             | Self::Judged { step, .. }
             | Self::GateBypassed { step, .. }
             | Self::StepDone { step, .. }

@@ -90,6 +90,7 @@ impl CliProgress {
                 self.print_child_line(tenant.as_deref(), stream, &line);
                 self.note(&Event::Output { step: 0, stream, tenant, line: line.into_owned() });
             }
+            ActionEvent::Migrated { .. } => {}
             ActionEvent::RepairStep(number, step) => {
                 self.output.print_line(&repair::line(number, &step, self.colour));
             }

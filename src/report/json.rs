@@ -143,6 +143,7 @@ fn name(event: &Event) -> &'static str {
         Event::Note { .. } => "note",
         Event::Warning { .. } | Event::Remark { .. } => "warning",
         Event::ConfigWarnings { .. } => "config_warnings",
+        Event::SlowSchema { .. } => "slow_schema",
         Event::Judged { .. } => "judged",
         Event::GateBypassed { .. } => "gate_opened",
         Event::StepDone { .. } => "step_done",
@@ -167,6 +168,9 @@ fn fields(event: &Event, status: &StartupStatus) -> Value {
             json!({ "attempt": attempt, "pause_seconds": seconds(*pause), "why": why })
         }
         Event::Progress { done, total, what, .. } => json!({ "done": done, "total": total, "what": what }),
+        Event::SlowSchema { schema, took, failed, .. } => {
+            json!({ "schema": schema, "duration_seconds": seconds(*took), "failed": failed })
+        }
         Event::Judged { complete, accepted, incomplete, unproven, .. } => json!({
             "complete": complete, "accepted": accepted, "incomplete": incomplete, "unproven": unproven,
         }),

@@ -265,9 +265,11 @@ impl Report {
 /// Important lines are never dropped.
 fn priority(event: &Event) -> Priority {
     match event {
-        Event::Output { .. } | Event::Progress { .. } | Event::Waiting { .. } | Event::Judged { .. } => {
-            Priority::Droppable
-        }
+        Event::Output { .. }
+        | Event::Progress { .. }
+        | Event::Waiting { .. }
+        | Event::SlowSchema { .. }
+        | Event::Judged { .. } => Priority::Droppable,
         _ => Priority::Important,
     }
 }

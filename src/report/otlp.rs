@@ -1,4 +1,5 @@
-//! A start-up as a trace in the JSON encoding of OTLP 1: a span for the start-up, and one for each step that ran.
+//! A start-up as a trace in the JSON encoding of OTLP 1: a span for the start-up, one for each step
+//! that ran, and one for each schema whose migration was slow or failed.
 
 use std::time::{Duration, SystemTime};
 
@@ -29,12 +30,15 @@ pub(crate) fn request(
     let mut spans = vec![startup_span(context, status, &time(Duration::ZERO), &nanoseconds(now))];
     let ran = |step: &Step| !matches!(step.state, State::Todo | State::Skipped);
     let steps = status.steps.iter().enumerate().filter(|(_, step)| ran(step)).take(MOST_STEPS);
-    spans.extend(steps.map(|(at, step)| {
+    // The spans of schemas have the numbers after those of all steps.
+    let mut number = status.steps.len();
+    for (at, step) in steps {
+        let own = context.span(Some(at));
         let end = step.took.map_or(elapsed, |took| step.since + took);
         let bad = matches!(step.state, State::Warned | State::Failed | State::Running);
-        json!({
+        spans.push(json!({
             "traceId": context.trace,
-            "spanId": context.span(Some(at)),
+            "spanId": own,
             "parentSpanId": context.span(None),
             "name": step.name,
             "kind": INTERNAL,
@@ -42,8 +46,22 @@ pub(crate) fn request(
             "endTimeUnixNano": time(end),
             "attributes": [attribute("portcullis.step.state", step.state.word())],
             "status": span_status(bad, &step.message),
-        })
-    }));
+        }));
+        for slow in &step.slow {
+            spans.push(json!({
+                "traceId": context.trace,
+                "spanId": context.span(Some(number)),
+                "parentSpanId": own,
+                "name": slow.name,
+                "kind": INTERNAL,
+                "startTimeUnixNano": time(slow.until.saturating_sub(slow.took)),
+                "endTimeUnixNano": time(slow.until),
+                "attributes": [attribute("portcullis.schema", &slow.name)],
+                "status": span_status(slow.failed, "the migration failed"),
+            }));
+            number += 1;
+        }
+    }
     let resource: Vec<Value> = resource.iter().map(|(key, value)| attribute(key, value)).collect();
     json!({
         "resourceSpans": [{

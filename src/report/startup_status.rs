@@ -21,6 +21,8 @@ use crate::{
 
 /// The number of last lines for the page.
 const LINES: usize = 15;
+/// Of a step.
+const MOST_SLOW: usize = 20;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StartupStatus {
@@ -63,6 +65,18 @@ pub(crate) struct Step {
     /// The latest message: its summary, the reason to skip it, or the cause of its wait.
     pub(crate) message: String,
     pub(crate) progress: Option<Progress>,
+    /// The schemas whose migration failed or was slow, at most [`MOST_SLOW`].
+    pub(crate) slow: Vec<SlowSchema>,
+}
+
+/// A migration of one schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SlowSchema {
+    pub(crate) name: String,
+    /// Since the start of the start-up.
+    pub(crate) until: Duration,
+    pub(crate) took: Duration,
+    pub(crate) failed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +175,14 @@ impl StartupStatus {
             }),
             Event::Note { step, text } => self.set_message(*step, text.clone()),
             Event::Warning { step, text } => self.line(*step, &format!("warning: {text}")),
+            Event::SlowSchema { step, schema, took, failed } => self.with(*step, |step| {
+                step.slow.push(SlowSchema { name: schema.clone(), until: at, took: *took, failed: *failed });
+                if step.slow.len() > MOST_SLOW {
+                    let least = |(_, one): &(usize, &SlowSchema)| (one.failed, one.took);
+                    let least = step.slow.iter().enumerate().min_by_key(least).map(|(at, _)| at);
+                    step.slow.remove(least.unwrap_or_default());
+                }
+            }),
             Event::Judged { complete, accepted, incomplete, unproven, .. } => {
                 let (complete, accepted) = (*complete, *accepted);
                 let (incomplete, unproven) = (*incomplete, *unproven);
@@ -244,6 +266,7 @@ impl StartupStatus {
             took: None,
             message: String::new(),
             progress: None,
+            slow: Vec::new(),
         };
         self.steps = steps.iter().map(todo).collect();
     }

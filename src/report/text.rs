@@ -102,7 +102,7 @@ pub(crate) fn level(event: &Event) -> LogLevel {
         | Event::StepFailed { .. }
         | Event::Stopping { .. }
         | Event::Retrying { .. } => LogLevel::Warn,
-        Event::Judged { .. } => LogLevel::Debug,
+        Event::Judged { .. } | Event::SlowSchema { .. } => LogLevel::Debug,
         _ => LogLevel::Info,
     }
 }
@@ -156,6 +156,10 @@ impl Words<'_> {
                 progress.map(words).unwrap_or_default()
             }
             Event::Note { text, .. } => text.clone(),
+            Event::SlowSchema { schema, took, failed, .. } => {
+                let what = if *failed { "failed after" } else { "took" };
+                format!("the migration of `{schema}` {what} {}", duration(*took))
+            }
             Event::Judged { complete, accepted, incomplete, unproven, .. } => {
                 let accepted = if *accepted == 0 { String::new() } else { format!("{accepted} accepted, ") };
                 format!("{complete} complete, {accepted}{incomplete} incomplete, {unproven} not proven")

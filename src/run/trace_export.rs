@@ -1,18 +1,21 @@
 //! Sends a start-up's trace to an OpenTelemetry collector, by OTLP over HTTP in JSON. It is configured by the variables of the
 //! OpenTelemetry specification, and never delays or fails the start-up by more than its time limit.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    cell::Cell,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use percent_encoding::percent_decode_str;
 
 use crate::{
+    cause::Unavailable,
     config::{environment::Environment, url::Endpoint},
-    database::Attempt,
     deadline::Deadline,
-    net::http::Request,
+    net::{http::Request, service::Service, tls::Roots},
     outcome::trace_context::TraceContext,
     report::{Report, otlp},
-    steps::wait::service::Service,
 };
 
 /// The time limit for everything.
@@ -26,7 +29,11 @@ pub(super) struct Exporter {
     /// Complete lines.
     headers: String,
     resource: Vec<(String, String)>,
+    /// A file of certificates that are trusted, too.
+    certificates: Option<PathBuf>,
     pub(super) context: TraceContext,
+    /// The collector has it.
+    sent: Cell<bool>,
 }
 
 impl Exporter {
@@ -68,8 +75,16 @@ impl Exporter {
         } else if !resource.iter().any(|(name, _)| name == "service.name") {
             resource.push(("service.name".into(), "unknown_service:portcullis".into()));
         }
+        let certificates = of_traces("CERTIFICATE").map(PathBuf::from);
         let context = TraceContext::new(env.get("TRACEPARENT"));
-        Ok(context.map(|context| Self { endpoint, headers, resource, context }))
+        Ok(context.map(|context| Self {
+            endpoint,
+            headers,
+            resource,
+            certificates,
+            context,
+            sent: Cell::new(false),
+        }))
     }
 
     /// The values of the headers.
@@ -79,14 +94,17 @@ impl Exporter {
         lists.flat_map(pairs).map(|(_, value)| value).collect()
     }
 
-    /// Sends the state of the start-up. A failure is a message for debugging.
+    /// Sends the state of the start-up, once. A failure is a message for debugging.
     pub(super) async fn send(&self, report: &Report) {
+        if self.sent.get() {
+            return;
+        }
         let (status, elapsed) = report.status().now();
         let request = otlp::request(&self.context, &self.resource, &status, elapsed, SystemTime::now());
         let body = report.output().masked(&request.to_string());
         let deadline = Deadline::after(LIMIT);
         match deadline.limit(self.post(&body, deadline)).await {
-            Ok(Ok(200..=299)) => {}
+            Ok(Ok(200..=299)) => self.sent.set(true),
             Ok(Ok(status)) => tracing::debug!(status, "the collector refused the trace"),
             Ok(Err(why)) => tracing::debug!("the trace was not sent: {why}"),
             Err(_) => tracing::debug!("the trace was not sent: no answer in time"),
@@ -97,12 +115,11 @@ impl Exporter {
     async fn post(&self, body: &str, deadline: Deadline) -> Result<u16, String> {
         let is_secure = self.endpoint.scheme == "https";
         let port = self.endpoint.port.unwrap_or(if is_secure { 443 } else { 80 });
-        let mut service = Service::new(&self.endpoint.host, port, is_secure);
+        let roots = is_secure.then(|| Roots::with_file(self.certificates.clone()));
+        let mut service = Service::with_roots(&self.endpoint.host, port, roots);
         let connected = service.connect(deadline).await;
-        let mut stream = connected.map_err(|attempt| match attempt {
-            Attempt::NotYet(why) | Attempt::Never(why) => why.to_string(),
-            Attempt::Ready => String::new(),
-        })?;
+        let mut stream = connected
+            .map_err(|(Unavailable::Temporary(why) | Unavailable::Permanent(why))| why.to_string())?;
         let headers = format!("Content-Type: application/json\r\n{}", self.headers);
         let host = service.name();
         let target = self.endpoint.target.expose();

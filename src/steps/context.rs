@@ -11,10 +11,12 @@ use super::stop::Stop;
 use crate::{
     actions::run_state::RunState,
     deadline::Deadline,
-    outcome::{ActionEvent, event::Event},
+    outcome::{ActionEvent, event::Event, wording},
 };
 
 /// The shortest interval between two progress events; the report decides which become lines.
+/// A migration of one schema that takes longer is reported.
+const SLOW: Duration = Duration::from_secs(1);
 const EVERY: Duration = Duration::from_millis(200);
 
 /// The resources of a step.
@@ -58,6 +60,11 @@ impl<'a> Context<'a> {
                 self.progress.done.replace(Some(format!("{done} of {total} {what}")));
                 self.progress(done, total, what);
             }
+            ActionEvent::Migrated { schema, took, failed } if failed || took >= SLOW => {
+                let schema = wording::name(schema.as_deref()).to_owned();
+                (self.on_event)(Event::SlowSchema { step: self.step, schema, took, failed });
+            }
+            ActionEvent::Migrated { .. } => {}
             ActionEvent::RepairStep(_, step) => self.note(step.message),
         }
     }

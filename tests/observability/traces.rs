@@ -9,9 +9,10 @@ use std::{
 
 use serde_json::Value;
 
+use crate::run::credentials::Clouds;
 use crate::support::{
     portcullis::Portcullis,
-    project::{sh, steps},
+    project::{Project, sh, steps},
     time_limits::was_quick,
 };
 
@@ -126,6 +127,42 @@ fn a_failed_start_is_sent_too_and_a_wrong_parent_is_ignored() {
         attributes.contains("command-failed") && attributes.contains("\"intValue\":\"79\""),
         "{attributes}"
     );
+}
+
+#[test]
+fn a_slow_and_a_failed_tenant_have_a_span_below_their_step() {
+    let (collector, url) = collector();
+    let project = Project::complete("jobs = 1, on_tenant_failure = \"continue\"").file(
+        "tenant/2_uneven.sql",
+        "DO $$ BEGIN IF current_schema() = 'a' THEN PERFORM pg_sleep(1.1); END IF; \
+         IF current_schema() = 'b' THEN RAISE 'not here'; END IF; END $$;\n",
+    );
+    project.env("OTEL_EXPORTER_OTLP_ENDPOINT", &url).start().exits(1);
+    let (_, request) = collector.join().unwrap();
+    let spans = spans(&request);
+    let named = |name: &str| spans.iter().find(|span| span["name"] == name);
+    let step = named("tenant schemas").unwrap();
+    for (tenant, code) in [("a", 1), ("b", 2)] {
+        let span = named(tenant).unwrap_or_else(|| panic!("{tenant}: {request}"));
+        assert_eq!((&span["parentSpanId"], &span["status"]["code"]), (&step["spanId"], &code.into()));
+        assert!(spans.iter().filter(|other| other["spanId"] == span["spanId"]).count() == 1, "{request}");
+        assert!(time(span, "startTimeUnixNano") >= time(step, "startTimeUnixNano"), "{request}");
+    }
+    let slow = named("a").unwrap();
+    assert!(time(slow, "endTimeUnixNano") - time(slow, "startTimeUnixNano") >= 1_000_000_000, "{slow}");
+    assert!(named("c").is_none(), "{request}");
+}
+
+#[test]
+fn a_collector_with_tls_must_be_trusted() {
+    let collector = Clouds::secure();
+    let start = || two_steps().env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url());
+    start().run(["run", "--", "echo", "served"]).exits(0);
+    assert_eq!(collector.requests(), [""; 0]);
+    let trusted = collector.path("trusted.pem");
+    let start = start().env("OTEL_EXPORTER_OTLP_CERTIFICATE", trusted.to_str().unwrap());
+    start.run(["run", "--", "echo", "served"]).exits(0);
+    assert!(collector.requests()[0].starts_with("POST /v1/traces"), "{:?}", collector.requests());
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod command;
 mod compat;
 mod configuration;
 pub(crate) mod cooperate;
-mod credentials;
+pub(crate) mod credentials;
 mod databases;
 mod doctor;
 mod exit_codes;

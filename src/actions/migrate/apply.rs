@@ -89,10 +89,10 @@ pub(crate) async fn apply(
     let waves;
     (list, waves) = work(context, &found, &before, limit.waves)?;
     judge_broken(context, &locked, &mut list).await?;
-    let unproved = list.take_unproved(|tenant| state.rollback.unproved(tenant));
     if let Some(approved) = limit.approved {
         refuse_others(context, &list, &before, approved, tenants.is_none()).await?;
     }
+    let unproved = list.take_unproved(|tenant| state.rollback.unproved(tenant));
     if list.pending.is_empty() {
         let waited = locked.waited;
         drop(locked);
@@ -175,13 +175,11 @@ fn finished(list: WorkList, applied: &Applied, mut failed: Failed) -> Result<(),
     if let (Some(details), true, None) = (failed.wave.take(), failed.schemas.is_empty(), &failed.run) {
         return Err(*details);
     }
+    let failures = failed.schemas.iter().map(|failure| &failure.tenant).into_set();
     let not_started: Vec<&str> = list
         .pending
         .iter()
-        .filter(|schema| {
-            !applied.migrations.contains_key(*schema)
-                && !failed.schemas.iter().any(|failure| failure.tenant == **schema)
-        })
+        .filter(|schema| !applied.migrations.contains_key(*schema) && !failures.contains(schema))
         .map(|schema| wording::name(schema.as_deref()))
         .collect();
     let done = (list.pending.len() > 1)

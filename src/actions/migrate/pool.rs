@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream, stream::LocalBoxStream};
 use tokio::time::Instant;
 
 use super::{
-    Applied, StopRequest,
+    Applied, MigrateError, StopRequest,
     plan::WorkList,
     replay::{ReplayGroups, Unreplayed},
     results::{Failed, Results, SchemaResult},
@@ -193,6 +193,22 @@ impl Pool<'_> {
     }
 }
 
+/// Reports how long the migration of one schema took.
+fn report_time(
+    schema: &Option<String>,
+    result: &Result<Vec<String>, MigrateError>,
+    started: Instant,
+    on_event: &dyn Fn(ActionEvent),
+) {
+    let failed = match result {
+        Ok(migrations) if migrations.is_empty() => return,
+        Ok(_) => false,
+        Err(MigrateError::Schema(..)) => true,
+        Err(_) => return,
+    };
+    on_event(ActionEvent::Migrated { schema: schema.clone(), took: started.elapsed(), failed });
+}
+
 /// The results of the schemas, in the order of completion.
 fn results<'a>(
     context: &'a RunContext,
@@ -206,7 +222,9 @@ fn results<'a>(
         Source::Sql { .. } => stream::iter(group)
             .take_while(|_| future::ready(!stop.is_requested()))
             .map(move |tenant| async move {
+                let started = Instant::now();
                 let result = apply_files(context, locked, notices, tenant.as_deref()).await;
+                report_time(&tenant, &result, started, on_event);
                 (tenant, result)
             })
             .buffer_unordered(jobs)
@@ -217,7 +235,15 @@ fn results<'a>(
             };
             stream::iter(project.batches(&group, jobs))
                 .take_while(|_| future::ready(!stop.is_requested()))
-                .map(move |schemas| by_framework(context, locked, project, schemas, stop, on_event, None))
+                .map(move |schemas| async move {
+                    let started = Instant::now();
+                    let results = by_framework(context, locked, project, schemas, stop, on_event, None).await;
+                    // The time of one schema in a batch is not known.
+                    if let [(schema, result)] = results.as_slice() {
+                        report_time(schema, result, started, on_event);
+                    }
+                    results
+                })
                 .buffer_unordered(jobs)
                 .flat_map(stream::iter)
                 .boxed_local()

@@ -10,12 +10,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use self::frame::{
     Arguments, CLOSE, CLOSE_OK, Channel, Fault, Method, OPEN, OPEN_OK, START, START_OK, TUNE, TUNE_OK,
 };
-use super::{probe::Probe, service::Service};
+use super::probe::Probe;
 use crate::{
     cause::{Cause, Kind},
     config::{secret::Secret, url::Endpoint},
     database::Attempt,
     deadline::Deadline,
+    net::service::Service,
 };
 
 /// Requests an explicit rejection of a failed login; without it, the broker only closes the connection.
@@ -47,7 +48,7 @@ impl Probe for Amqp {
         async move {
             let answer = match self.service.connect(deadline).await {
                 Ok(stream) => converse(stream, &self.login).await,
-                Err(attempt) => Err(attempt),
+                Err(why) => Err(why.into()),
             };
             answer.err().unwrap_or(Attempt::Ready)
         }

@@ -5,13 +5,13 @@ use futures_util::future::{FutureExt, LocalBoxFuture};
 use hyper::StatusCode;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::{probe::Probe, service::Service};
+use super::probe::Probe;
 use crate::{
     cause::{Cause, Kind},
     config::url::Endpoint,
     database::Attempt,
     deadline::Deadline,
-    net::http::Request,
+    net::{http::Request, service::Service},
 };
 
 /// Characters that a request target must encode.

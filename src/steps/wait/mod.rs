@@ -6,7 +6,6 @@ mod file;
 mod http;
 mod probe;
 mod redis;
-pub(crate) mod service;
 mod tcp;
 mod wait_loop;
 

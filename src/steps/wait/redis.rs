@@ -6,15 +6,13 @@ use std::io::{self, ErrorKind};
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 
-use super::{
-    probe::Probe,
-    service::{Service, Stream},
-};
+use super::probe::Probe;
 use crate::{
     cause::{Cause, Kind},
     config::{secret::Secret, url::Endpoint},
     database::Attempt,
     deadline::Deadline,
+    net::service::{Service, Stream},
 };
 
 /// The longest answer to these commands.

@@ -102,7 +102,7 @@ fn around(script: &str) -> String {
 const WAIT: &str = "[[step]]\nname = \"wait\"\nwait.database = { timeout = \"2s\" }\n";
 
 /// The stand-in of all clouds; dropping it ends it.
-struct Clouds {
+pub(crate) struct Clouds {
     folder: tempfile::TempDir,
     process: Child,
     secure: bool,
@@ -114,7 +114,7 @@ impl Clouds {
     }
 
     /// With TLS, whose certificate only `trusted.pem` trusts.
-    fn secure() -> Self {
+    pub(crate) fn secure() -> Self {
         Self::with(true)
     }
 
@@ -154,7 +154,7 @@ impl Clouds {
         clouds
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(name)
     }
 
@@ -169,11 +169,11 @@ impl Clouds {
         format!("{host}:{}", fs::read_to_string(self.path("port")).unwrap())
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("{}://{}", if self.secure { "https" } else { "http" }, self.authority())
     }
 
-    fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         let text = fs::read_to_string(self.path("requests")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }

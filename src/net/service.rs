@@ -5,11 +5,10 @@ use tokio::{
     net::UnixStream,
 };
 
+use super::{Target, tls::Roots};
 use crate::{
-    cause::Cause,
-    database::Attempt,
+    cause::{Cause, Kind, Unavailable},
     deadline::Deadline,
-    net::{Target, tls::Roots},
 };
 
 /// A byte stream to a service.
@@ -23,7 +22,12 @@ pub(crate) enum Service {
 
 impl Service {
     pub(crate) fn new(host: &str, port: u16, secure: bool) -> Self {
-        let tls = secure.then(|| (host.to_owned(), Roots::default()));
+        Self::with_roots(host, port, secure.then(Roots::default))
+    }
+
+    /// With TLS if there are roots that it trusts.
+    pub(crate) fn with_roots(host: &str, port: u16, roots: Option<Roots>) -> Self {
+        let tls = roots.map(|roots| (host.to_owned(), roots));
         Self::Host { target: Target::new(host, port), tls }
     }
 
@@ -35,10 +39,13 @@ impl Service {
         }
     }
 
-    pub(crate) async fn connect(&mut self, deadline: Deadline) -> Result<Box<dyn Stream>, Attempt> {
+    pub(crate) async fn connect(&mut self, deadline: Deadline) -> Result<Box<dyn Stream>, Unavailable> {
         match self {
             Self::Host { target, tls } => {
-                let stream = target.connect(deadline).await.map_err(|why| Attempt::NotYet(why.into()))?;
+                let stream = target
+                    .connect(deadline)
+                    .await
+                    .map_err(|why| Unavailable::Temporary(Cause::new(Kind::Unreachable, why)))?;
                 Ok(match tls {
                     Some((host, roots)) => Box::new(roots.secure(stream, host).await?),
                     None => Box::new(stream),
@@ -46,7 +53,7 @@ impl Service {
             }
             Self::Socket(path) => match UnixStream::connect(&path).await {
                 Ok(stream) => Ok(Box::new(stream)),
-                Err(error) => Err(Attempt::NotYet(Cause::io("cannot connect", &error))),
+                Err(error) => Err(Unavailable::Temporary(Cause::io("cannot connect", &error))),
             },
         }
     }
