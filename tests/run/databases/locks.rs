@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::{CONFIG, Project};
+use super::{CONFIG, MORE, Project};
 use crate::support::{portcullis::Portcullis, process::Running, server::Server, time_limits::until_true};
 
 const COMMAND: &str = r#"
@@ -84,4 +84,24 @@ fn commands_of_one_registry_and_of_two_exclude_each_other() {
         portcullis
     };
     excludes(&server, &portcullis("postgres"), &portcullis("second"));
+}
+
+/// Only a session's own role may end it.
+#[test]
+fn a_killed_runs_sessions_are_ended_by_the_roles_of_their_databases() {
+    let project = Project::new("{url}", ", url text", "{ url = \"postgres://{schema}@/app_{schema}\" }");
+    let roles = "CREATE ROLE a LOGIN CREATEDB; CREATE ROLE b LOGIN CREATEDB; CREATE ROLE c LOGIN CREATEDB";
+    project.server.execute("postgres", roles);
+    project.start().exits(0);
+    let run = project.server.one("postgres", "SELECT run FROM portcullis.run LIMIT 1");
+    let mut psql = Command::new("psql");
+    let url = project.server.url("app_b").replace("postgres@", "b@");
+    psql.args(["-qX", &url, "-c", "SELECT pg_sleep(600)"]).env("PGAPPNAME", format!("portcullis:{run}"));
+    let orphan = Running::start(psql, false);
+    let sleeps = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND usename = 'b'";
+    until_true("the session sleeps", || project.server.one("postgres", sleeps) == "1");
+    let project = project.file("tenant/2_more.sql", MORE);
+    project.start().exits(0).prints("the server started");
+    orphan.wait();
+    assert_eq!(project.server.one("postgres", sleeps), "0");
 }

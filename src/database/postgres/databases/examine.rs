@@ -23,12 +23,12 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 impl Router {
     /// The facts about each server.
     pub(crate) async fn examine_servers(&self) -> Result<Vec<ExaminedServer>, DatabaseError> {
-        let examined = self.servers().await?.into_iter().map(async |(address, (config, databases))| {
-            let examined = Deadline::after(TIMEOUT).limit(examine(config)).await;
+        let examined = self.servers().await?.into_iter().map(async |(address, server)| {
+            let examined = Deadline::after(TIMEOUT).limit(examine(server.config)).await;
             let examined = examined.unwrap_or(Err(DatabaseError::TimedOut));
             ExaminedServer {
                 address,
-                databases: databases.len(),
+                databases: server.databases.len(),
                 examined: examined.map_err(DatabaseError::into_cause),
             }
         });

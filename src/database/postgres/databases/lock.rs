@@ -32,8 +32,18 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Session(pub(crate) HomeSession);
 
-/// By address: the configuration of one of the server's databases, and the tenants' databases on it.
-pub(super) type Servers = BTreeMap<String, (config::Postgres, Vec<String>)>;
+/// By address.
+pub(super) type Servers = BTreeMap<String, TenantServer>;
+
+/// A server with databases of tenants.
+#[derive(Debug)]
+pub(super) struct TenantServer {
+    /// The configuration of its first database.
+    pub(super) config: config::Postgres,
+    /// By role: the configuration of one of its databases.
+    roles: BTreeMap<String, config::Postgres>,
+    pub(super) databases: Vec<String>,
+}
 
 /// It dereferences to the session of `[database]` for everything else.
 #[derive(Debug)]
@@ -66,24 +76,39 @@ impl HomeSession {
     ) -> Result<Vec<OrphanedBackend>, DatabaseError> {
         let mut all = self.home.end_orphaned_backends(limit).await?;
         let holders = self.home.holders(limit).await?;
-        for (server, (config, databases)) in &self.servers {
-            let ended = async {
-                let mut connection = to_server(config).await?;
-                let runs = orphaned_backends::runs_elsewhere(&mut connection, databases, &holders).await?;
-                let runs = self.home.recorded(&runs, limit).await?;
-                let ended = if runs.is_empty() {
-                    Ok(Vec::new())
-                } else {
-                    orphaned_backends::end_elsewhere(&mut connection, databases, &runs).await
-                };
-                connection.close().await;
-                Ok::<_, DatabaseError>(ended?)
-            };
+        for (address, server) in &self.servers {
+            let ended = server.end_orphaned_backends(&mut self.home, &holders, limit);
             match Deadline::after(limit).limit(ended).await.unwrap_or(Err(DatabaseError::TimedOut)) {
                 Ok(ended) => all.extend(ended),
                 // This run cannot change its tenants either, and does not hold up those of other servers.
-                Err(why) => tracing::debug!(%server, %why, "cannot end orphaned backends"),
+                Err(why) => tracing::debug!(%address, %why, "cannot end orphaned backends"),
             }
+        }
+        Ok(all)
+    }
+}
+
+impl TenantServer {
+    /// A role may end its own sessions, so each role is asked while sessions are left.
+    async fn end_orphaned_backends(
+        &self,
+        home: &mut lock::Session,
+        holders: &[String],
+        limit: Duration,
+    ) -> Result<Vec<OrphanedBackend>, DatabaseError> {
+        let mut all = Vec::new();
+        for config in self.roles.values() {
+            let mut connection = to_server(config).await?;
+            let runs = orphaned_backends::runs_elsewhere(&mut connection, &self.databases, holders).await?;
+            let runs = home.recorded(&runs, limit).await?;
+            if runs.is_empty() {
+                connection.close().await;
+                break;
+            }
+            let ended = orphaned_backends::end_elsewhere(&mut connection, &self.databases, &runs).await?;
+            connection.close().await;
+            let new: Vec<_> = ended.into_iter().filter(|one| !all.contains(one)).collect();
+            all.extend(new);
         }
         Ok(all)
     }
@@ -148,8 +173,13 @@ impl Router {
         for location in self.all_locations().await?.into_values() {
             // The gate reports a location that is not valid.
             let Ok(config) = self.home.config.of_tenant(&location) else { continue };
-            let name = config.name.clone();
-            servers.entry(config.address()).or_insert_with(|| (config, Vec::new())).1.push(name);
+            let server = servers.entry(config.address()).or_insert_with(|| TenantServer {
+                config: config.clone(),
+                roles: BTreeMap::new(),
+                databases: Vec::new(),
+            });
+            server.databases.push(config.name.clone());
+            server.roles.entry(config.user.clone()).or_insert(config);
         }
         Ok(servers)
     }
