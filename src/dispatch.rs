@@ -195,7 +195,9 @@ pub(crate) fn dispatch(
         Command::Manifest { framework } => {
             let cli_progress = CliProgress::new("manifest", out, colour);
             let on_event = |event| cli_progress.on_event(event);
-            let result = configured().and_then(|config| {
+            let config = configured().and_then(|config| commands::manifest::config(config, framework, env));
+            let result = config.and_then(|config| {
+                out.arm(&config);
                 runtime::until_signalled(inherited, async |processes| {
                     let context = RunContext::new(config, processes);
                     let write = commands::manifest::write(&context, framework, &on_event);

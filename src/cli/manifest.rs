@@ -28,18 +28,22 @@ Examples:
     },
     /// From the migration files of another framework, and the tables of a database that its command has just migrated
     #[command(
-        after_help = "It reads the configured [database], which must be completely migrated, and changes nothing in it.
+        after_help = "It reads the configured [database], or that of --from, which must be completely migrated, and changes nothing in it.
 
 Exit codes: 0 written or unchanged, 1 the database is not completely migrated.
 
 Examples:
   portcullis manifest structure --tenant demo   in CI, in a migrated database
-  portcullis manifest structure                 without tenants"
+  portcullis manifest structure                 without tenants
+  portcullis manifest structure --from postgres://ci@db/fresh --tenant demo"
     )]
     Structure {
         /// The schema of a migrated tenant
         #[arg(long, value_name = "SCHEMA")]
         tenant: Option<String>,
+        /// A migrated database instead of the configured one; a password is safer in DATABASE_URL
+        #[arg(long, value_name = "URL")]
+        from: Option<String>,
     },
     /// From the migration files of another framework, which are read without starting it; needs no database
     #[command(after_help = "Examples:

@@ -33,6 +33,11 @@ pub(super) fn of_environment(env: &Environment) -> Result<Option<(String, Config
     Ok(Some((name, load::of_environment(&text, env)?)))
 }
 
+/// The configuration of the database with this URL.
+pub(super) fn of_url(url: &str, env: &Environment) -> Result<Config, Failure> {
+    load::of_environment("[database]\nurl = \"${DATABASE_URL:?}\"\n", &env.with(URL, url))
+}
+
 pub(super) fn has_database(variables: &BTreeSet<&str>) -> bool {
     variables.contains(URL) || parts(variables).is_some()
 }

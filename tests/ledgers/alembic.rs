@@ -100,6 +100,7 @@ fn assert_verdict(project: &Project, tenant: &str, is_complete: bool) -> Outcome
 
 #[test]
 fn alembic_applies_what_is_pending_and_the_gate_agrees_with_it() {
+    project().verify("a").exits(1).prints("no ledger").prints("portcullis detect");
     let project = complete();
     assert_verdict(&project, "a", true);
     assert_written(&project, "Alembic");
@@ -110,6 +111,21 @@ fn alembic_applies_what_is_pending_and_the_gate_agrees_with_it() {
     project.portcullis.run(["migrate", "a"]).exits(0);
     assert_verdict(&project, "a", true);
     assert_verdict(&project, "b", false).prints("3333 third");
+}
+
+#[test]
+fn alembic_has_the_time_outs_and_the_name_of_the_run() {
+    let time_outs = "apply = { lock_timeout = \"7s\", statement_timeout = \"3m\",";
+    let project = project_of(&MIGRATIONS.replace("apply = {", time_outs));
+    alembic(&project, "a", &["upgrade", "heads"]).exits(0);
+    let bill = "CREATE TABLE bill AS SELECT name, setting FROM pg_settings \
+                WHERE name IN ('lock_timeout', 'statement_timeout', 'application_name')";
+    revision(&project, "3333", "third", &[], bill);
+    project.manifest();
+    project.portcullis.run(["migrate", "a"]).exits(0);
+    let settings = project.database.column("SELECT setting FROM a.bill ORDER BY name");
+    assert!(settings[0].starts_with("portcullis:"), "{settings:?}");
+    assert_eq!(settings[1..], ["7000", "180000"]);
 }
 
 #[test]
@@ -274,11 +290,22 @@ fn the_tables_come_from_a_fresh_database_as_the_documents_say() {
     let commands = block("docs/ledgers.md", "createdb fresh");
     let url = cluster();
     let (server, _) = url.rsplit_once('/').unwrap();
+    let fresh = format!("{server}/fresh");
     let commands = commands
         .replace("createdb fresh", &format!("createdb --maintenance-db={url} fresh"))
-        .replace("postgres://ci@db/fresh", &format!("{server}/fresh"));
+        .replace("postgres://ci@db/fresh", &fresh);
     project.portcullis.paste(&format!("set -e\n{commands}")).exits(0).prints("2 migrations, 1 table");
+    // The configured database has no migrated tenant.
+    fs::remove_file(project.path("portcullis.manifest.json")).unwrap();
+    let structure =
+        |from| project.portcullis.run(["manifest", "structure", "--tenant", "demo", "--from", from]);
+    project.portcullis.run(["manifest", "structure", "--tenant", "a"]).exits(1).prints("no ledger");
+    structure(&fresh).exits(0).prints("2 migrations, 1 table");
     project.database.execute("DROP DATABASE fresh");
+    let unreachable = "postgres://app:geheim@127.0.0.1:1/app";
+    structure(unreachable).exits(74).prints_not("geheim");
+    structure("mysql://x:geheim@y").exits(78).prints_not("geheim");
+    structure("").exits(78).prints("DATABASE_URL");
 }
 
 /// A Flask application with one database and no tenants.

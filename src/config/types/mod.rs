@@ -40,6 +40,20 @@ pub(crate) struct Config {
     pub(crate) secret_files: BTreeSet<PathBuf>,
 }
 
+impl Config {
+    /// With the database and the secrets of another configuration, and without the registry, which is in its own database.
+    pub(crate) fn with_database_of(self, other: Self) -> Self {
+        let mut database = other.database;
+        if let (Some(Database::Postgres(one)), Some(Database::Postgres(own))) =
+            (&mut database, &self.database)
+        {
+            one.shared_schema.clone_from(&own.shared_schema);
+        }
+        let secrets = [self.secrets, other.secrets].concat();
+        Self { database, registry: None, secrets, ..self }
+    }
+}
+
 /// The command line's replacements for values of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Overrides {
