@@ -56,12 +56,19 @@ pub(crate) struct Judgement {
     pub(crate) without_example: BTreeSet<Option<String>>,
     /// The manifest shows the definitions if it is derived on this server.
     pub(crate) is_derived_elsewhere: bool,
+    /// The migrations are SQL files, one of which may declare the older ones that it replaces.
+    pub(crate) has_sql_files: bool,
 }
 
 impl Judgement {
     pub(crate) fn outcome(&self) -> Outcome {
         let few = if self.too_few.is_some() { Outcome::Unproven } else { Outcome::Complete };
         self.verdicts().map(|(_, verdict)| verdict.outcome()).chain([few]).max().unwrap_or(few)
+    }
+
+    /// The judgement of these tenants alone.
+    pub(crate) fn of_tenants(&self, tenants: BTreeMap<String, Verdict>) -> Self {
+        Self { tenants, has_sql_files: self.has_sql_files, ..Self::default() }
     }
 
     /// The verdict on one schema; None is the shared one.
@@ -163,6 +170,7 @@ pub(crate) fn judge(manifest: &Manifest, found: &Inspection, rules: Rules) -> Ju
         verdict.note_unrecorded(&manifest.shared, &manifest.shared.tables, state);
         verdict
     });
+    let has_sql_files = manifest.framework.derives_structure();
     let mut judgement = Judgement {
         shared,
         tenants,
@@ -175,10 +183,10 @@ pub(crate) fn judge(manifest: &Manifest, found: &Inspection, rules: Rules) -> Ju
         unfinished: found.unfinished.iter().cloned().collect(),
         too_few: (found.registered < rules.at_least).then_some((found.registered, rules.at_least)),
         without_example: BTreeSet::new(),
-        is_derived_elsewhere: manifest.framework.derives_structure()
-            && !manifest.is_derived_on(found.server.as_ref()),
+        is_derived_elsewhere: has_sql_files && !manifest.is_derived_on(found.server.as_ref()),
+        has_sql_files,
     };
-    if judgement.is_derived_elsewhere || !manifest.framework.derives_structure() {
+    if judgement.is_derived_elsewhere || !has_sql_files {
         judgement.note_examples(found);
     }
     judgement

@@ -178,7 +178,7 @@ fn shared(facts: &Facts) -> Verdict {
     facts.with_inspection(|_, judgement| match &judgement.shared {
         Some(verdict) if verdict.outcome() == Outcome::Complete => Verdict::passed("complete"),
         Some(verdict) => {
-            let only = Judgement { shared: Some(verdict.clone()), ..Judgement::default() };
+            let only = Judgement { shared: Some(verdict.clone()), ..judgement.of_tenants(BTreeMap::new()) };
             Verdict::Failed(findings(verdict), about(only))
         }
         None => Verdict::not_applicable("not checked"),
@@ -195,26 +195,30 @@ fn demo(facts: &Facts) -> Verdict {
             .demo
             .iter()
             .map(|tenant| (tenant.clone(), judgement.tenants.get(tenant).cloned().unwrap_or_else(absent)));
-        incomplete(named.into_map(), || some(&facts.demo))
+        incomplete(judgement, named.into_map(), || some(&facts.demo))
     })
 }
 
 fn all(facts: &Facts) -> Verdict {
     facts.with_inspection(|_, judgement| {
         let complete = || format!("{} complete", count(judgement.tenants.len(), "tenant"));
-        incomplete(judgement.tenants.clone(), complete)
+        incomplete(judgement, judgement.tenants.clone(), complete)
     })
 }
 
 /// The incomplete tenants, or a message if all are complete.
-fn incomplete(mut tenants: BTreeMap<String, Schema>, complete: impl FnOnce() -> String) -> Verdict {
+fn incomplete(
+    judgement: &Judgement,
+    mut tenants: BTreeMap<String, Schema>,
+    complete: impl FnOnce() -> String,
+) -> Verdict {
     tenants.retain(|_, verdict| verdict.outcome() != Outcome::Complete);
     if tenants.is_empty() {
         return Verdict::passed(complete());
     }
     let bad: Vec<String> =
         tenants.iter().map(|(tenant, verdict)| format!("{tenant}: {}", findings(verdict))).collect();
-    Verdict::Failed(some(&bad), about(Judgement { tenants, ..Judgement::default() }))
+    Verdict::Failed(some(&bad), about(judgement.of_tenants(tenants)))
 }
 
 /// The gate's own remedy for the findings.

@@ -95,10 +95,7 @@ async fn judged(
 ) -> Result<Judgement, Failure> {
     if untouched {
         let verdict = |tenant: &String| Some((tenant.clone(), before.tenants.get(tenant)?.clone()));
-        return Ok(Judgement {
-            tenants: wave.tenants.iter().filter_map(verdict).into_map(),
-            ..Judgement::default()
-        });
+        return Ok(before.of_tenants(wave.tenants.iter().filter_map(verdict).into_map()));
     }
     inspect_named(context, &wave.tenants.iter().cloned().collect::<Vec<_>>()).await
 }

@@ -44,7 +44,7 @@ pub(super) async fn plan(
 ) -> Result<Option<Restoration>, FailureDetails> {
     let refused =
         |why: String| FailureDetails { judgement: Some(judgement.clone()), ..refusal(request, why.into()) };
-    if let Some(why) = judgement.verdict(request.tenant).and_then(unsuitable) {
+    if let Some(why) = judgement.verdict(request.tenant).and_then(|verdict| unsuitable(request, verdict)) {
         return Err(refused(why.into()));
     }
     let database = context.database()?;
@@ -126,7 +126,10 @@ fn refusal(request: &RepairRequest<'_>, why: Cause) -> FailureDetails {
 }
 
 /// The reason why the schema is not in a state that a complete one shows.
-fn unsuitable(verdict: &Verdict) -> Option<&'static str> {
+fn unsuitable(request: &RepairRequest<'_>, verdict: &Verdict) -> Option<&'static str> {
+    if request.tenant.is_some() && verdict.is_fresh() {
+        return Some("its schema, database or ledger does not exist");
+    }
     if verdict.is_pending() {
         return Some("migrations are pending: apply them first");
     }

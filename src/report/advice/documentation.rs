@@ -156,6 +156,7 @@ fn page() -> String {
         let (label, which) = wording::words(&finding);
         let judgement = Judgement {
             tenants: [("acme".to_owned(), Verdict { findings: vec![finding] })].into(),
+            has_sql_files: true,
             ..Judgement::default()
         };
         let remedy = remedy(&of_gate(&judgement, Running::Run));

@@ -91,9 +91,13 @@ fn advise_on_created(steps: &mut Steps, judgement: &Judgement) {
         with(|finding| matches!(finding, Finding::Diverged { .. } | Finding::Ahead { blocks: true, .. }));
     if !other_code.is_empty() {
         steps.cause("newer or other code has migrated this database");
+        let replaces = if judgement.has_sql_files {
+            "; if one SQL file replaces older ones, declare it in its first lines: `-- replaces: 1-42`"
+        } else {
+            ""
+        };
         steps.add_step(format!(
-            "start the release that has migrated {}, or migrate back with that release; if one SQL file replaces older ones, \
-             declare it in its first lines: `-- replaces: 1-42`",
+            "start the release that has migrated {}, or migrate back with that release{replaces}",
             names(&other_code)
         ));
     }

@@ -456,6 +456,16 @@ fn the_advice_for_a_first_start_is_one_command() {
 }
 
 #[test]
+fn only_sql_files_are_said_to_declare_what_they_replace() {
+    let diverged = judged(Finding::Diverged { unknown: ["1 old".to_owned()].into() }, &["acme"]);
+    let text = |judgement: &Judgement| {
+        of_findings(judgement, Running::Verify).actions.iter().map(Action::line).collect::<String>()
+    };
+    assert!(!text(&diverged).contains("replaces"));
+    assert!(text(&Judgement { has_sql_files: true, ..diverged }).contains("-- replaces: 1-42"));
+}
+
+#[test]
 fn one_step_restores_lost_tables_and_lost_objects() {
     let lost = |wanted: fn(&Finding) -> bool| findings().into_iter().filter(wanted);
     let columns = |finding: &Finding| matches!(finding, Finding::MissingColumns { .. });
