@@ -30,6 +30,7 @@ pub(super) static ALEMBIC: FileLedger = FileLedger {
     files: &["{name}.py", "!__init__.py"],
     recorded_as: None,
     is_ordered: false,
+    may_be_pruned: false,
     ids: |file| Ok(vec![revision(file)?.id]),
     read,
     is_atomic: true,

@@ -15,6 +15,7 @@ pub(super) static CUSTOM: FileLedger = FileLedger {
     files: &[],
     recorded_as: None,
     is_ordered: true,
+    may_be_pruned: false,
     ids: |file| Ok(vec![file.id.clone()]),
     read: by_id,
     is_atomic: true,

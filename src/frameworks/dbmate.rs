@@ -22,6 +22,7 @@ pub(super) static DBMATE: FileLedger = FileLedger {
     files: &["{digits}_{name}.sql", "{digits}{name}.sql"],
     recorded_as: None,
     is_ordered: false,
+    may_be_pruned: false,
     ids: |file| Ok(vec![file.id.clone()]),
     read: by_id,
     is_atomic: true,

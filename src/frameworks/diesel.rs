@@ -22,6 +22,7 @@ pub(super) static DIESEL: FileLedger = FileLedger {
     files: &["{id}/up.sql", "{id}/metadata.toml"],
     recorded_as: None,
     is_ordered: false,
+    may_be_pruned: false,
     ids: |file| Ok(vec![version(file)]),
     read,
     is_atomic: true,

@@ -34,6 +34,7 @@ pub(super) static DRIZZLE: FileLedger = FileLedger {
     files: &["{id}.sql", JOURNAL],
     recorded_as: None,
     is_ordered: false,
+    may_be_pruned: false,
     // All entries run in one transaction.
     ids: |_| Ok(Vec::new()),
     read,

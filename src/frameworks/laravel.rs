@@ -22,6 +22,7 @@ pub(super) static LARAVEL: FileLedger = FileLedger {
     files: &["{name}_{id}.php"],
     recorded_as: Some("{name}_{id}"),
     is_ordered: false,
+    may_be_pruned: true,
     ids: |file| Ok(vec![file.id.clone()]),
     read: by_id,
     is_atomic: true,

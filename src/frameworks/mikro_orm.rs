@@ -22,6 +22,7 @@ pub(super) static MIKRO_ORM: FileLedger = FileLedger {
     files: &["{id}.js", "{id}.ts", "{id}.cjs", "!{id}.d.js", "!{id}.d.ts", "!{id}.d.cjs"],
     recorded_as: None,
     is_ordered: false,
+    may_be_pruned: false,
     ids: |file| Ok(vec![recorded(file)]),
     read,
     is_atomic: true,

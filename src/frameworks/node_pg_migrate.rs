@@ -31,6 +31,7 @@ pub(super) static NODE_PG_MIGRATE: FileLedger = FileLedger {
     ],
     recorded_as: None,
     is_ordered: false,
+    may_be_pruned: false,
     ids: |file| Ok(vec![file.id.clone()]),
     read: by_id,
     is_atomic: true,

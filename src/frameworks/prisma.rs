@@ -44,6 +44,7 @@ pub(super) static PRISMA: FileLedger = FileLedger {
     files: &["{id}/migration.sql"],
     recorded_as: None,
     is_ordered: false,
+    may_be_pruned: false,
     ids: |file| Ok(vec![file.id.clone()]),
     read,
     is_atomic: true,

@@ -22,6 +22,7 @@ pub(super) static RAILS: FileLedger = FileLedger {
     files: &["**/{number}_{name}.rb"],
     recorded_as: None,
     is_ordered: false,
+    may_be_pruned: true,
     ids: |file| Ok(vec![file.id.clone()]),
     read: by_id,
     is_atomic: true,

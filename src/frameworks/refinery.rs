@@ -37,6 +37,7 @@ pub(super) static REFINERY: FileLedger = FileLedger {
     ],
     recorded_as: None,
     is_ordered: false,
+    may_be_pruned: false,
     ids: |file| Ok(vec![file.id.clone()]),
     read,
     is_atomic: true,

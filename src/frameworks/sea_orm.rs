@@ -21,6 +21,7 @@ pub(super) static SEA_ORM: FileLedger = FileLedger {
     files: &["m{digits}_{name}.rs"],
     recorded_as: None,
     is_ordered: false,
+    may_be_pruned: false,
     ids: |file| Ok(vec![name(file)?]),
     read,
     is_atomic: true,

@@ -21,6 +21,7 @@ pub(super) static SEQUELIZE: FileLedger = FileLedger {
     files: &["{id}.js", "{id}.cjs", "{id}.ts", "{id}.cts", "!{id}.d.ts"],
     recorded_as: Some("{file}"),
     is_ordered: false,
+    may_be_pruned: false,
     ids: |file| Ok(vec![file.id.clone()]),
     read: by_id,
     is_atomic: false,

@@ -25,6 +25,7 @@ pub(super) static TYPEORM: FileLedger = FileLedger {
     files: &["{id}.ts", "{id}.js", "{id}.cjs", "{id}.mjs", "!{id}.d.ts"],
     recorded_as: None,
     is_ordered: false,
+    may_be_pruned: false,
     ids: |file| class_names(&String::from_utf8_lossy(&file.bytes)),
     read,
     is_atomic: true,

@@ -35,6 +35,19 @@ fn the_gate_judges_every_state_that_laravel_makes() {
     LARAVEL.states();
 }
 
+#[test]
+fn migrations_that_laravel_prunes_after_a_dump_do_not_count() {
+    let project = LARAVEL.project();
+    run(&project, "a", &["env", "TENANT={schema}", "php", "artisan", "schema:dump", "--prune"]).exits(0);
+    assert!(!project.path("database/migrations").exists());
+    let (_, third) =
+        LARAVEL.write(&project, 3, "Third", "CREATE TABLE bill (id int PRIMARY KEY)", "DROP TABLE bill");
+    project.manifest();
+    project.verify("a").exits(1).prints("pending").prints(&third).prints_not("diverged");
+    project.portcullis.run(["migrate", "a"]).exits(0);
+    project.verify("a").exits(0).prints_not("ahead");
+}
+
 const WITHOUT_TENANTS: &str = r#"
 [database]
 url = "${DATABASE_URL}"

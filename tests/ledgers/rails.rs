@@ -39,7 +39,7 @@ fn the_gate_judges_every_state_that_rails_makes() {
 
 /// Rails records every older file when it loads the schema instead of the migrations.
 #[test]
-fn a_schema_that_rails_loads_is_complete_and_migrations_without_a_file_are_ahead() {
+fn a_schema_that_rails_loads_is_complete_and_deleted_old_files_do_not_count() {
     let project = RAILS.project();
     project.write(
         "db/schema.rb",
@@ -59,5 +59,11 @@ fn a_schema_that_rails_loads_is_complete_and_migrations_without_a_file_are_ahead
     fs::remove_file(project.path("db/migrate/20240101000001_first.rb")).unwrap();
     fs::remove_file(project.path("portcullis.manifest.json")).unwrap();
     project.manifest();
-    project.verify("a").exits(0).prints("ahead").prints("20240101000001");
+    project.verify("a").exits(0).prints_not("ahead");
+    RAILS.write(&project, 3, "Third", "CREATE TABLE bill (id int PRIMARY KEY)", "DROP TABLE bill");
+    fs::remove_file(project.path("portcullis.manifest.json")).unwrap();
+    project.manifest();
+    project.verify("a").exits(1).prints("pending").prints_not("diverged");
+    project.portcullis.run(["migrate", "a"]).exits(0);
+    project.verify("a").exits(0);
 }

@@ -97,6 +97,7 @@ impl Tool {
         self.apply(&project, "c").exits(0);
         assert_written(&project, self.title);
         project.database.execute("DROP SCHEMA c CASCADE; CREATE SCHEMA c");
+        project.verify("c").exits(1).prints("no ledger").prints("portcullis detect");
         project.verify("a").exits(0);
         project.portcullis.run(["manifest", "structure", "--tenant", "a"]).exits(0).prints("2 migrations");
 

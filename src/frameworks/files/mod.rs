@@ -41,6 +41,8 @@ pub(super) struct FileLedger {
     pub(super) recorded_as: Option<&'static str>,
     /// Identifiers that are numbers tell the order of the migrations.
     pub(super) is_ordered: bool,
+    /// Projects delete files that are applied everywhere: recorded migrations that are older than every file are not unknown.
+    pub(super) may_be_pruned: bool,
     /// Reads the identifiers of the migrations in one file that may leave its transaction.
     pub(super) ids: fn(&SourceFile) -> Result<Vec<String>, String>,
     /// Reads the migrations from the files.
@@ -90,7 +92,10 @@ impl Ledger for FileLedger {
             heads::compare(expected, recorded, self.is_ordered)
         } else {
             // A framework that accepts both line ends gives its migrations the checksums of both.
-            Comparison { altered_line_ends: Vec::new(), ..sql::compare(expected, recorded) }
+            let mut compared =
+                Comparison { altered_line_ends: Vec::new(), ..sql::compare(expected, recorded) };
+            compared.unknown.retain(|id| !self.may_be_pruned || !is_pruned(id, &expected.migrations));
+            compared
         }
     }
 }
@@ -188,6 +193,19 @@ impl FileLedger {
             self.files.iter().map(|text| FilePattern::parse(text)).collect::<Result<_, _>>()?;
         listing::read(folder, &patterns, self.recorded_as.map(IdTemplate::parse).transpose()?.as_ref())
     }
+}
+
+fn is_pruned(id: &str, expected: &[Migration]) -> bool {
+    let is_later =
+        |time| expected.iter().all(|migration| time_of(&migration.id).is_some_and(|other| time < other));
+    time_of(id).is_some_and(is_later)
+}
+
+/// The time with which an identifier begins, as in `20240101000001` and `2024_01_01_000001_name`.
+fn time_of(id: &str) -> Option<u64> {
+    const DIGITS: usize = 14;
+    let time = id.chars().take_while(|c| c.is_ascii_digit() || *c == '_').filter(char::is_ascii_digit);
+    time.take(DIGITS).collect::<String>().parse().ok()
 }
 
 #[cfg(test)]

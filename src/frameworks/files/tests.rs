@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use super::is_pruned;
 use crate::{
     config::environment::Environment,
     frameworks::{ALL, Framework, framework::External},
+    tenants::manifest::Migration,
 };
 
 const BEGIN: &str = "<!-- frameworks -->";
@@ -50,6 +52,28 @@ fn proved_by(framework: &str) -> String {
     }
 }
 
+/// The commands that undo the newest migration, and that record migrations without running them; empty if the tool has none.
+fn rewrites_with(framework: &str) -> [&'static str; 2] {
+    match framework {
+        "django" => ["migrate APP NAME", "migrate --fake"],
+        "alembic" => ["downgrade", "stamp"],
+        "prisma" => ["", "migrate resolve --applied"],
+        "typeorm" => ["migration:revert", "migration:run --fake"],
+        "node-pg-migrate" => ["down", "up --fake"],
+        "mikro-orm" => ["migration:down", "migration:log"],
+        "rails" => ["db:rollback", "db:schema:load"],
+        "sql" => ["migrate revert", ""],
+        "knex" | "kysely" => ["migrate:down", ""],
+        "sequelize" => ["db:migrate:undo", ""],
+        "dbmate" => ["rollback", "load"],
+        "laravel" => ["migrate:rollback", "schema:dump"],
+        "refinery" => ["", "Target::Fake"],
+        "diesel" => ["migration revert", ""],
+        "sea-orm" => ["down", ""],
+        _ => ["", ""],
+    }
+}
+
 fn row(framework: &'static dyn Framework) -> String {
     let shape = framework.ledgers()[0].shape();
     let yes = |has: bool| if has { "yes" } else { "-" };
@@ -60,8 +84,10 @@ fn row(framework: &'static dyn Framework) -> String {
         (Some(_), false) => ("derived", "the framework's program"),
         (Some(_), true) => ("`manifest structure`", "`apply.run`"),
     };
+    let command = |command: &str| if command.is_empty() { "-".to_owned() } else { format!("`{command}`") };
+    let [undo, record] = rewrites_with(framework.name()).map(command);
     format!(
-        "| `{}` | {} | yes | yes | {} | {} | {tables} | {apply} | {} |\n",
+        "| `{}` | {} | yes | yes | {} | {} | {undo} | {record} | {tables} | {apply} | {} |\n",
         framework.name(),
         if is_custom { "as configured".to_owned() } else { format!("`{}`", shape.table) },
         if is_custom { "with `applied_when`" } else { yes(shape.succeeded.is_some()) },
@@ -79,8 +105,8 @@ fn the_documentation_has_every_framework() {
     let (_, after) = rest.split_once(END).unwrap();
     let rows: String = ALL.iter().map(|framework| row(*framework)).collect();
     let made = format!(
-        "{before}{BEGIN}\n\n| `framework` | ledger | pending | ahead | dirty | altered | tables | applied by | \
-         real tool in the tests |\n|---|---|---|---|---|---|---|---|---|\n{rows}\n{END}{after}"
+        "{before}{BEGIN}\n\n| `framework` | ledger | pending | ahead | dirty | altered | undone by | recorded by | tables | \
+         applied by | real tool in the tests |\n|---|---|---|---|---|---|---|---|---|---|---|\n{rows}\n{END}{after}"
     );
     if Environment::of_process().get("UPDATE_DOCS").is_some() {
         std::fs::write(path, &made).unwrap();
@@ -90,4 +116,22 @@ fn the_documentation_has_every_framework() {
             "docs/ledgers.md does not match the frameworks; update it with: UPDATE_DOCS=1 cargo test --lib documentation"
         );
     }
+}
+
+#[test]
+fn only_recorded_migrations_that_are_older_than_every_file_are_pruned() {
+    let file = |id: &&str| Migration { id: (*id).to_owned(), ..Migration::default() };
+    let expected = |ids: &[&str]| ids.iter().map(file).collect::<Vec<_>>();
+    let files = expected(&["2024_01_01_000003_2fa", "2024_02_01_000000_x"]);
+    for (id, pruned) in [
+        ("2024_01_01_000002_old", true),
+        ("20231231235959", true),
+        ("7", true),
+        ("2024_01_15_000000_gap", false),
+        ("2024_03_01_000000_newer", false),
+        ("unnumbered", false),
+    ] {
+        assert_eq!(is_pruned(id, &files), pruned, "{id}");
+    }
+    assert!(!is_pruned("1", &expected(&["unnumbered"])));
 }
