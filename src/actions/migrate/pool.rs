@@ -192,7 +192,7 @@ impl Pool<'_> {
 
 /// Reports how long the migration of one schema took.
 fn report_time(
-    schema: &Option<String>,
+    schema: Option<&String>,
     result: &Result<Vec<String>, MigrateError>,
     started: Instant,
     on_event: &dyn Fn(ActionEvent),
@@ -203,7 +203,7 @@ fn report_time(
         Err(MigrateError::Schema(..)) => true,
         Err(_) => return,
     };
-    on_event(ActionEvent::Migrated { schema: schema.clone(), took: started.elapsed(), failed });
+    on_event(ActionEvent::Migrated { schema: schema.cloned(), took: started.elapsed(), failed });
 }
 
 /// The results of the schemas, in the order of completion.
@@ -221,7 +221,7 @@ fn results<'a>(
             .map(move |tenant| async move {
                 let started = Instant::now();
                 let result = apply_files(context, locked, notices, tenant.as_deref()).await;
-                report_time(&tenant, &result, started, on_event);
+                report_time(tenant.as_ref(), &result, started, on_event);
                 (tenant, result)
             })
             .buffer_unordered(jobs)
@@ -237,7 +237,7 @@ fn results<'a>(
                     let results = by_framework(context, locked, project, schemas, stop, on_event, None).await;
                     // The time of one schema in a batch is not known.
                     if let [(schema, result)] = results.as_slice() {
-                        report_time(schema, result, started, on_event);
+                        report_time(schema.as_ref(), result, started, on_event);
                     }
                     results
                 })
