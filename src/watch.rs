@@ -206,7 +206,7 @@ impl Watch<'_> {
 
 /// Whether no later round can succeed: the command line or the configuration is wrong.
 fn is_permanent(failure: &Failure) -> bool {
-    matches!(failure.code(), 64 | 70 | 78)
+    matches!(failure.code(), 64 | 78)
 }
 
 /// The time until the next multiple of the interval. A round that takes longer skips those that it missed.

@@ -83,9 +83,14 @@ impl WatchState {
             (outcome != Outcome::Complete).then(|| (tenant.map(str::to_owned), (outcome, what)))
         });
         let before = std::mem::replace(&mut self.bad, bad.into_map());
-        let new = self.bad.iter().filter(|(schema, (outcome, _))| {
-            before.get(*schema).is_none_or(|(earlier, _)| earlier != outcome)
-        });
+        // The text of an error can differ each time, that of a finding differs with the schema's state.
+        let is_other = |(outcome, what): &(Outcome, String), (earlier, text): &(Outcome, String)| {
+            outcome != earlier || (*outcome == Outcome::Incomplete && what != text)
+        };
+        let new = self
+            .bad
+            .iter()
+            .filter(|(schema, now)| before.get(*schema).is_none_or(|earlier| is_other(now, earlier)));
         let mut changes: Vec<Change> = new
             .map(|(schema, (outcome, what))| Change::Bad {
                 schema: schema.clone(),
@@ -123,15 +128,19 @@ mod tests {
             what: what.to_owned(),
         };
         let broken = bad("a", Outcome::Incomplete, "no schema: the schema does not exist");
+        let behind = bad("a", Outcome::Incomplete, "pending: 1_item");
         let vanished = bad("b", Outcome::Unproven, "vanished: dropped during the inspection");
         let schema = |name: &str| Some(name.to_owned());
         let (complete, no_schema, gone): (&[Finding], &[Finding], &[Finding]) =
             (&[], &[Finding::NoSchema], &[Finding::Vanished]);
+        let pending: &[Finding] = &[Finding::Pending { migrations: vec!["1_item".into()].into() }];
         let mut state = WatchState::default();
         for (round, expected, why) in [
             (Ok(judgement(&[("a", complete), ("b", complete)])), vec![], "everything is complete"),
-            (Ok(judgement(&[("a", no_schema), ("b", complete)])), vec![broken], "a is broken"),
+            (Ok(judgement(&[("a", no_schema), ("b", complete)])), vec![broken.clone()], "a is broken"),
             (Ok(judgement(&[("a", no_schema), ("b", complete)])), vec![], "nothing changes"),
+            (Ok(judgement(&[("a", pending), ("b", complete)])), vec![behind], "a has another reason"),
+            (Ok(judgement(&[("a", no_schema), ("b", complete)])), vec![broken], "and the first one again"),
             (Err("no answer"), vec![Change::Unproven { why: "no answer".into() }], "the server is silent"),
             (Err("refused"), vec![], "it is still not reachable"),
             (
