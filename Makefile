@@ -6,7 +6,7 @@ export PORT
 PREFIX ?= /usr/local
 BINARY ?= target/portcullis
 
-.PHONY: run build install release reproducible manifest check test soak attack bench lint image clean
+.PHONY: run build install release reproducible manifest check test soak attack fuzz bench lint image clean
 
 run: build
 	@echo "open http://127.0.0.1:$(PORT)/demo/finance/invoices/ once the server listens"
@@ -51,6 +51,10 @@ soak: toolchain
 # Faults at every statement, load, and the gate against a model, for at most 20 minutes.
 attack: toolchain
 	scripts/attack
+
+# Inputs that break a law of src/fuzzing, for ten minutes each.
+fuzz: toolchain
+	scripts/fuzz
 
 bench: toolchain
 	benches/figures.sh

@@ -14,6 +14,8 @@ mod config;
 mod plan;
 
 mod dispatch;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod run;
 mod runtime;
 mod watch;

@@ -10,7 +10,7 @@ mod connection;
 pub(crate) mod environment;
 pub(crate) mod exported;
 mod fields;
-mod file_pattern;
+pub(crate) mod file_pattern;
 mod frameworks;
 pub(crate) mod gate_override;
 mod interpolate;

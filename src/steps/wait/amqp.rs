@@ -75,6 +75,12 @@ impl Login {
     }
 }
 
+/// Whether a broker is ready behind this stream.
+#[cfg(any(test, fuzzing))]
+pub(crate) async fn is_ready(url: &Endpoint, stream: impl AsyncRead + AsyncWrite + Unpin) -> bool {
+    converse(stream, &Login::of(url)).await.is_ok()
+}
+
 async fn converse<S: AsyncRead + AsyncWrite + Unpin>(stream: S, login: &Login) -> Result<(), Attempt> {
     let no_answer = |fault: Fault| Attempt::NotYet(fault.to_string().into());
     let mut channel = Channel::open(stream).await.map_err(no_answer)?;

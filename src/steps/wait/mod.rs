@@ -1,11 +1,11 @@
 //! Runs `wait` steps: probes a target until it is ready, permanently fails, or the time is over. A new kind of wait
 //! needs a new file with a `Probe` and a line in `probe` here.
 
-mod amqp;
+pub(crate) mod amqp;
 mod file;
 mod http;
 mod probe;
-mod redis;
+pub(crate) mod redis;
 mod tcp;
 mod wait_loop;
 

@@ -44,8 +44,9 @@ impl<'a> Redis<'a> {
         }
     }
 
-    async fn converse(&mut self, deadline: Deadline) -> Result<(), Attempt> {
-        let mut stream = BufStream::new(self.service.connect(deadline).await?);
+    /// Logs in and pings.
+    async fn converse(&self, stream: Box<dyn Stream>) -> Result<(), Attempt> {
+        let mut stream = BufStream::new(stream);
         if let Some(password) = self.password {
             let answer = match self.user {
                 Some(user) => send(&mut stream, &["AUTH", user, password]).await,
@@ -99,7 +100,11 @@ impl Probe for Redis<'_> {
     }
 
     fn probe(&mut self, deadline: Deadline) -> LocalBoxFuture<'_, Attempt> {
-        async move { self.converse(deadline).await.err().unwrap_or(Attempt::Ready) }.boxed_local()
+        let answer = async move {
+            let stream = self.service.connect(deadline).await?;
+            self.converse(stream).await
+        };
+        answer.map(|answer| answer.err().unwrap_or(Attempt::Ready)).boxed_local()
     }
 }
 
@@ -137,6 +142,12 @@ async fn send(stream: &mut BufStream<Box<dyn Stream>>, words: &[&str]) -> Result
         }
         _ => Err(Fault::Io(io::Error::new(ErrorKind::InvalidData, "the answer is not from Redis"))),
     }
+}
+
+/// Whether Redis is ready behind this stream.
+#[cfg(any(test, fuzzing))]
+pub(crate) async fn is_ready(url: &Endpoint, stream: Box<dyn Stream>) -> bool {
+    Redis::new(url).converse(stream).await.is_ok()
 }
 
 #[cfg(test)]
