@@ -111,7 +111,7 @@ pub(super) fn ledger(bytes: &[u8]) {
     let migrations: Vec<Migration> = (0..count).map(|_| migration(&mut input)).collect();
     let mut rows = Vec::new();
     while !input.is_empty() && rows.len() < 6 {
-        let succeeded = input.byte() % 2 == 0;
+        let succeeded = input.byte().is_multiple_of(2);
         let (id, checksum) = (input.text(), Some(input.text()).filter(|text| !text.is_empty()));
         rows.push(LedgerRow { name: id.clone(), id, checksum, succeeded });
     }

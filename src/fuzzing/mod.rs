@@ -22,7 +22,11 @@ const LAWS: [Law; 11] = [
     ("amqp", laws::amqp),
 ];
 
-/// Checks the law of a target for one input. An unknown name is a broken law, too.
+/// Checks the law of a target for one input.
+///
+/// # Panics
+///
+/// If the law is broken, or no law has this name.
 pub fn check(name: &str, input: &[u8]) {
     let law = LAWS.iter().find(|(target, _)| *target == name);
     assert!(law.is_some(), "no law is named `{name}`");
@@ -33,6 +37,8 @@ pub fn check(name: &str, input: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use std::{fs, path::Path};
 
     use super::*;
