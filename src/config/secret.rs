@@ -58,13 +58,16 @@ static CHANGES: AtomicUsize = AtomicUsize::new(0);
 /// Declares a secret, for the mask of all later output.
 pub(crate) fn learn(secret: &Secret) {
     let mut learned = LEARNED.lock().unwrap_or_else(PoisonError::into_inner);
-    if !learned.contains(secret) {
+    if let Some(at) = learned.iter().position(|known| known == secret) {
+        // A password that is still in use must outlast the tokens that were used once.
+        learned.remove(at);
+    } else {
         if learned.len() == MOST_LEARNED {
             learned.pop_front();
         }
-        learned.push_back(secret.clone());
         CHANGES.fetch_add(1, Ordering::Relaxed);
     }
+    learned.push_back(secret.clone());
 }
 
 /// The number of changes of [`learned`].
@@ -93,4 +96,21 @@ fn from_file(path: &Path, text: io::Result<String>) -> Result<Secret, String> {
         text.map_err(|error| format!("cannot read the password file `{}`: {error}", path.display()))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_use_outlasts_the_tokens_that_were_used_once() {
+        let password = Secret::new("password in use");
+        for number in 0..=MOST_LEARNED {
+            learn(&password);
+            learn(&Secret::new(format!("token {number}")));
+        }
+        assert!(learned().contains(&password));
+        assert!(!learned().contains(&Secret::new("token 0")));
+        assert_eq!(learned().len(), MOST_LEARNED);
+    }
 }
