@@ -72,6 +72,7 @@ async fn run_command(
         cwd: None,
         privileges: config::Privileges::default(),
         exports: false,
+        logs_in: false,
         grace: GRACE,
     };
     let tree = files::in_memory("portcullis-notification", &facts)

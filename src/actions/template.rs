@@ -131,6 +131,7 @@ async fn dumped(
         cwd: None,
         privileges: config::Privileges::default(),
         exports: false,
+        logs_in: false,
         grace: GRACE,
     };
     let finished = run_to_end(&context.processes, &child, Deadline::after(TIMEOUT), on_event)

@@ -30,6 +30,7 @@ pub(super) async fn run(
         cwd: None,
         privileges: config::Privileges::default(),
         exports: false,
+        logs_in: false,
         grace: GRACE,
     };
     let wrong = |why: &str| permanent(format!("the command of the password, `{program}`, {why}"));

@@ -111,7 +111,15 @@ pub(crate) fn child(
         env.retain(|(name, _)| name != DATABASE_URL);
         env.push((DATABASE_URL.into(), url.expose().to_owned()));
     }
-    Child { argv, env, cwd: None, privileges: config::Privileges::default(), exports: false, grace: GRACE }
+    Child {
+        argv,
+        env,
+        cwd: None,
+        privileges: config::Privileges::default(),
+        exports: false,
+        logs_in: true,
+        grace: GRACE,
+    }
 }
 
 /// Runs a program without a tenant to its end and passes its output on.

@@ -33,6 +33,8 @@ pub(crate) struct Child {
     pub(crate) privileges: config::Privileges,
     /// Whether the program exports variables.
     pub(crate) exports: bool,
+    /// Whether the program gets the password file, if the run has one.
+    pub(crate) logs_in: bool,
     /// The time between TERM and KILL.
     pub(crate) grace: Duration,
 }
@@ -84,7 +86,8 @@ pub(super) fn start_stub(
         environment::value(name.as_bytes()).is_some()
             || variables.iter().chain(&child.env).any(|(given, _)| given == name)
     };
-    if !is_given(PASSFILE)
+    if child.logs_in
+        && !is_given(PASSFILE)
         && !is_given("PGPASSWORD")
         && let Some(path) =
             password_file.and_then(|path| path(privileges.uid())?.into_os_string().into_string().ok())

@@ -160,6 +160,7 @@ fn child(command: &config::Command) -> Child {
         cwd: command.cwd.clone(),
         privileges: command.privileges.clone(),
         exports: command.exports,
+        logs_in: true,
         grace: command.grace,
     }
 }

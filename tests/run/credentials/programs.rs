@@ -69,3 +69,20 @@ fn a_program_of_another_user_has_its_own_password_file() {
     let given = login.env("PGPASSFILE", "/nonexistent");
     given.portcullis.run(["run"]).exits(79).prints("no password supplied");
 }
+
+#[test]
+fn a_notification_and_a_password_command_get_no_password_file() {
+    let password =
+        "{ command = [\"sh\", \"-c\", \"echo password:$PGPASSFILE >> given; echo of-a-command\"] }";
+    let steps = "[[step]]\nname = \"step\"\ncommand.run = [\"sh\", \"-c\", \"echo step:$PGPASSFILE >> given\"]\n\
+                 [[step]]\nname = \"login\"\nsql.run = \"SELECT 1\"\n\
+                 [[step]]\nname = \"failure\"\ncommand.run = [\"false\"]\n\
+                 [notify]\ncommand = [\"sh\", \"-c\", \"echo notify:$PGPASSFILE >> given\"]\n";
+    let login = Login::new(password, "of-a-command").steps(steps);
+    login.portcullis.run(["run"]).exits(79);
+    let given = fs::read_to_string(login.portcullis.path("given")).unwrap();
+    let (with, without): (Vec<&str>, Vec<&str>) = given.lines().partition(|line| line.contains('/'));
+    assert!(matches!(with[..], [line] if line.starts_with("step:/")), "{given}");
+    assert_eq!(without.first(), Some(&"password:"), "{given}");
+    assert_eq!(without.last(), Some(&"notify:"), "{given}");
+}
