@@ -140,6 +140,15 @@ fn a_plan_that_changed_is_refused_with_the_difference_and_nothing_is_changed() {
 }
 
 #[test]
+fn another_reaction_to_a_failed_tenant_is_another_plan() {
+    let continues = "on_tenant_failure = \"continue\", max_failures = 1";
+    let project = Project::complete(continues).file("tenant/2_positive.sql", POSITIVE);
+    let approved = plan(&project.portcullis);
+    let project = project.replace(continues, "on_tenant_failure = \"stop\"");
+    project.portcullis.run(["migrate", "--approve", hash(&approved)]).exits(1).prints("the settings changed");
+}
+
+#[test]
 fn an_edited_plan_and_a_word_that_is_no_hash_are_refused() {
     let project = pending();
     let mut approved = plan(&project.portcullis);

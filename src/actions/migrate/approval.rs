@@ -89,15 +89,17 @@ fn settings(context: &RunContext, scope: Scope<'_>) -> Result<Value, Failure> {
         Wave::Tenants(names) => json!(names),
         Wave::Percent(percent) => json!(format!("{percent}%")),
     };
-    let max_failures = match apply.on_tenant_failure {
-        OnTenantFailure::Stop => Some(1),
-        OnTenantFailure::Continue { at_most } => at_most,
+    // Only `stop` migrates nothing while a tenant is broken.
+    let (on_tenant_failure, max_failures) = match apply.on_tenant_failure {
+        OnTenantFailure::Stop => ("stop", Some(1)),
+        OnTenantFailure::Continue { at_most } => ("continue", at_most),
     };
     Ok(json!({
         "jobs": apply.jobs,
         "waves": apply.waves.iter().map(wave).collect::<Vec<_>>(),
         "only_waves": scope.waves,
         "replay": apply.replay,
+        "on_tenant_failure": on_tenant_failure,
         "max_failures": max_failures,
         "timeout_ms": milliseconds(apply.timeout),
         "lock_timeout_ms": milliseconds(apply.lock_timeout),
