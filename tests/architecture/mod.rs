@@ -10,8 +10,8 @@ use std::{
 };
 
 /// Only these modules and the report itself may import the report.
-const MAY_IMPORT_REPORT: [&str; 9] =
-    ["report", "engine", "dispatch", "run", "lib", "main", "notify", "status", "watch"];
+const MAY_IMPORT_REPORT: [&str; 10] =
+    ["report", "engine", "fuzzing", "dispatch", "run", "lib", "main", "notify", "status", "watch"];
 
 /// The output object that commands receive.
 const OUTPUT: &str = "report/output.rs";
