@@ -25,6 +25,9 @@ pub fn of(manifest: &Value, random: &mut Rng) -> Vec<String> {
             names.as_array().unwrap().iter().map(|name| quoted(name.as_str().unwrap())).collect();
         let table_name = quoted(table);
         statements.push(format!("SELECT {} FROM {table_name}", named.join(", ")));
+        // The same row in both schemas, although their physical orders differ.
+        let order = format!("ORDER BY ROW({})::text, ctid LIMIT 1", named.join(", "));
+        let first = format!("ctid = (SELECT ctid FROM {table_name} {order})");
         if views.is_some_and(|views| views.contains_key(table)) {
             continue;
         }
@@ -48,14 +51,10 @@ pub fn of(manifest: &Value, random: &mut Rng) -> Vec<String> {
             }
             let values = values(&given, random);
             for (column, value) in given.iter().zip(values) {
-                statements.push(format!(
-                    "UPDATE {table_name} SET {} = {value} WHERE ctid = (SELECT min(ctid) FROM {table_name})",
-                    column.name
-                ));
+                statements.push(format!("UPDATE {table_name} SET {} = {value} WHERE {first}", column.name));
             }
         }
-        statements
-            .push(format!("DELETE FROM {table_name} WHERE ctid = (SELECT min(ctid) FROM {table_name})"));
+        statements.push(format!("DELETE FROM {table_name} WHERE {first}"));
     }
     statements
 }
