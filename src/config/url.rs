@@ -97,7 +97,7 @@ impl Endpoint {
     }
 
     /// Like `parse`, with any scheme.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn of(text: &str) -> Result<Self, String> {
         let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
         Self::parse(text, &[scheme]).map_err(|fault| fault.message)
