@@ -204,7 +204,8 @@ impl Watch<'_> {
     }
 }
 
-/// Whether no later round can succeed: the command line or the configuration is wrong.
+/// Whether no later round can succeed: the command line or the configuration is wrong. An internal error, such as a
+/// program that cannot be started, is a round that proves nothing.
 fn is_permanent(failure: &Failure) -> bool {
     matches!(failure.code(), 64 | 78)
 }
@@ -225,5 +226,11 @@ mod tests {
         for (elapsed, pause) in [(1, 9), (9, 1), (10, 10), (27, 3)] {
             assert_eq!(until_next(seconds(elapsed), seconds(10)), seconds(pause), "{elapsed}");
         }
+    }
+
+    #[test]
+    fn an_internal_error_of_one_round_does_not_end_the_watch() {
+        assert!(!is_permanent(&Failure::Internal { what: "cannot start a process".into() }));
+        assert!(is_permanent(&Failure::Usage { message: "--every".into() }));
     }
 }
