@@ -113,6 +113,12 @@ const CHANGES: &[(&str, &str, &[&str])] = &[
         ],
     ),
     ("ALTER TABLE item ALTER code SET DEFAULT 'x'", "works", &[]),
+    ("ALTER TABLE item REPLICA IDENTITY NOTHING", "unproven", &["table item: "]),
+    (
+        "CREATE TABLE kept (item bigint NOT NULL REFERENCES item ON DELETE SET NULL)",
+        "works",
+        &["constraint kept.kept_item_fkey: "],
+    ),
     ("ALTER TABLE item ADD CHECK (n > 0)", "unproven", &["constraint item.item_n_check: an additional rule"]),
     ("ALTER TABLE item ADD UNIQUE (n)", "unproven", &["constraint item.item_n_key: an additional rule"]),
     (

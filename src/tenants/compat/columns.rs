@@ -2,6 +2,7 @@
 
 use super::{
     Change, Judge,
+    constraints::computes,
     defaults::is_plain_sequence,
     definitions::{Column, Value, mentions},
     of_table,
@@ -69,7 +70,8 @@ impl<'a> Judge<'a> {
     fn has_rule(&self, column: &'a Object) -> bool {
         use ObjectKind::{Column as OtherColumn, Constraint, Index, Policy, Rule, Table, Trigger, View};
         let of = |kind| of_table(&self.found_objects, kind, &column.table);
-        let mut rules = of(Constraint).chain(of(Index).filter(|index| index.is_unique_index()));
+        let indexes = of(Index).filter(|index| index.is_unique_index() || computes(&index.definition));
+        let mut rules = of(Constraint).chain(indexes);
         rules.any(|rule| mentions(&rule.definition, &column.name))
             || of(Trigger).chain(of(Rule)).chain(of(Policy)).next().is_some()
             || of_table(&self.found_objects, Table, "").any(|table| mentions(&table.definition, &column.name))

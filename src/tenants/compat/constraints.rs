@@ -49,7 +49,7 @@ impl<'a> Judge<'a> {
             } else {
                 nulls.any(|null| null)
             };
-            if is_null && !deletes(definition) {
+            if is_null && !self.deletes(table, definition) {
                 return Some(Change::Referenced);
             }
             is_null
@@ -60,6 +60,14 @@ impl<'a> Judge<'a> {
                 || columns.iter().any(|column| self.is_always_distinct(table, column))
         };
         (!is_harmless).then_some(Change::Stricter)
+    }
+
+    /// Whether a row that the foreign key refers to can be deleted. A default that is set may refer to no row.
+    pub(super) fn deletes(&self, table: &str, foreign_key: &str) -> bool {
+        let may_be_null = |column: &String| self.column(table, column).is_some_and(|column| !column.not_null);
+        foreign_key.contains(" ON DELETE CASCADE")
+            || foreign_key.contains(" ON DELETE SET NULL")
+                && columns(foreign_key).is_some_and(|columns| columns.iter().all(may_be_null))
     }
 
     fn is_never_equal(&self, table: &str, columns: &[String], definition: &str) -> bool {
@@ -193,9 +201,9 @@ fn rule(object: &Object) -> (&str, &str) {
     (object.definition.trim_end_matches(" NOT VALID"), object.state.as_str())
 }
 
-/// Whether a row that is referred to can be deleted.
-pub(super) fn deletes(foreign_key: &str) -> bool {
-    [" ON DELETE CASCADE", " ON DELETE SET "].iter().any(|action| foreign_key.contains(action))
+/// Whether an index evaluates an expression or a predicate.
+pub(super) fn computes(index: &str) -> bool {
+    index.contains(" WHERE ") || index.split_once('(').is_some_and(|(_, elements)| elements.contains('('))
 }
 
 fn acts_alike(one: &Object, other: &Object) -> bool {

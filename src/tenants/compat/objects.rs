@@ -2,7 +2,6 @@
 
 use super::{
     Change, Judge,
-    constraints::deletes,
     definitions::{identifier, mentions},
     key, of_table,
     types::labels,
@@ -10,7 +9,7 @@ use super::{
 use crate::tenants::structure::{Object, ObjectKind, difference};
 
 /// States of a table that do not concern statements.
-const IRRELEVANT: [&str; 3] = ["unlogged", "replica identity full", "replica identity nothing"];
+const IRRELEVANT: [&str; 2] = ["unlogged", "replica identity full"];
 
 impl<'a> Judge<'a> {
     pub(super) fn compare_objects(&mut self) {
@@ -167,8 +166,9 @@ impl<'a> Judge<'a> {
             return None;
         }
         let (_, target) = object.definition.split_once(" REFERENCES ")?;
-        let (table, rest) = identifier(target)?;
-        (self.known.contains_key(&table) && !deletes(rest)).then_some(Change::Referenced)
+        let (table, _) = identifier(target)?;
+        let is_deleted = self.deletes(&object.table, &object.definition);
+        (self.known.contains_key(&table) && !is_deleted).then_some(Change::Referenced)
     }
 }
 
