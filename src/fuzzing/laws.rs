@@ -49,11 +49,11 @@ pub(super) fn mask(bytes: &[u8]) {
     assert!(!has(&mask.apply(&whole)), "{whole:?}");
 }
 
-/// A printed line contains nothing that controls a terminal, and is one line.
+/// A printed line contains nothing that controls a terminal, except for a tab, and is one line.
 pub(super) fn terminal(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let is_harmless = |c: char| {
-        !c.is_control()
+        (c == '\t' || !c.is_control())
             && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
     for shown in [
