@@ -117,7 +117,13 @@ impl Tables {
             spelled.extend([digits.to_uppercase().into_bytes(), digits.into_bytes()]);
             for bytes in spelled {
                 plain.push(normal(&bytes, false).bytes);
-                decoded.push(normal(&bytes, true).bytes);
+                let bytes = normal(&bytes, true).bytes;
+                // The text after the secret may complete an escape at its end.
+                let (certain, unfinished) = bytes.split_at(bytes.len() - spelling::unfinished(&bytes));
+                if !unfinished.is_empty() && certain.len() >= PART {
+                    decoded.push(certain.to_vec());
+                }
+                decoded.push(bytes);
             }
         }
         for patterns in [&mut plain, &mut decoded] {
@@ -285,6 +291,20 @@ mod tests {
             ("postgres://u:unknown@h and correct-horse", "postgres://u:********@h and ********"),
         ] {
             assert_eq!(mask.apply(text), masked, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_spelled_secret_with_the_beginning_of_an_escape_at_its_end_is_masked() {
+        for (secret, text) in [
+            ("abc\"defghijk\\", r#"{"a":"abc\"defghijk\\","b":1}"#),
+            ("abc<defghijk\\", r"abc&lt;defghijk\ y"),
+            ("abc'defghijk\\", r"'abc'\''defghijk\' y"),
+            ("correct-horse\\", "a=correct%2Dhorse%5C1&b=2"),
+            ("abc\"defgh%4", "a=abc%22defgh%2541&b=2"),
+        ] {
+            let shown = mask(&[secret]).apply(text);
+            assert!(shown.contains(MASK) && !shown.contains("def") && !shown.contains("horse"), "{shown}");
         }
     }
 
