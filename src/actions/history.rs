@@ -3,6 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     time::Duration,
 };
 
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 
 use super::context::RunContext;
 use crate::{
-    database::history::{At, Author, Change, Deed, Entry, Exception, Run, Step},
+    database::history::{At, Author, Change, Deed, Entry, Exception, Run, Step, Times},
     failure::Failure,
 };
 
@@ -27,6 +28,8 @@ pub(crate) struct RunHistory {
     /// A write failed: only the end of the run is still tried.
     gave_up: Cell<bool>,
     entries: RefCell<Vec<Entry>>,
+    /// By migrations. In one order, so that the writes of several runs do not block each other in a circle.
+    times: RefCell<BTreeMap<Vec<String>, Times>>,
     /// The current step.
     step: RefCell<String>,
     /// The progress that was last written, and when.
@@ -75,6 +78,17 @@ impl RunHistory {
     pub(crate) fn record_change(&self, tenant: Option<&str>, what: &[String]) {
         let change = Change { tenant: tenant.map(str::to_owned), what: what.to_vec() };
         self.entries.borrow_mut().push(Entry::Change(change));
+    }
+
+    /// Records the migrations that were applied to a schema, and for a tenant how long they took.
+    pub(crate) fn record_migrated(&self, tenant: Option<&str>, migrations: &[String], took: Duration) {
+        self.record_change(tenant, migrations);
+        if tenant.is_some() {
+            let mut times = self.times.borrow_mut();
+            let times = times.entry(migrations.to_vec()).or_default();
+            times.tenants += 1;
+            times.total += took;
+        }
     }
 
     /// Records the progress of the step, at most once per interval.
@@ -146,6 +160,7 @@ impl RunHistory {
         if self.gave_up.replace(false) {
             // A reader must not take this run for one that is still active.
             self.entries.replace(vec![ended]);
+            self.times.take();
         } else {
             self.entries.borrow_mut().push(ended);
         }
@@ -163,7 +178,9 @@ impl RunHistory {
         if !self.started.get() || self.gave_up.get() {
             return;
         }
-        let entries = self.entries.take();
+        let mut entries = self.entries.take();
+        let times = self.times.take().into_iter();
+        entries.extend(times.map(|(migrations, times)| Entry::Times { migrations, times }));
         let written = match context.database() {
             Ok(database) => {
                 database.write_history(&context.run, &entries).await.map_err(|error| error.to_string())

@@ -32,7 +32,7 @@ fn compare(migrations: &Migrations, has_registry: bool) -> Result<(), Failure> {
     if migrations.auto_manifest {
         return Ok(());
     }
-    let manifest = read(&migrations.manifest, make)?;
+    let (manifest, _) = read(&migrations.manifest, make)?;
     let stale = match (&on_disk, &migrations.source) {
         (Some((shared, tenant)), _) => frameworks::sql::staleness(&manifest, shared, tenant),
         (None, Source::External(project)) => {
@@ -55,14 +55,16 @@ fn compare(migrations: &Migrations, has_registry: bool) -> Result<(), Failure> {
     }
 }
 
-/// Reads a manifest file; `make` is the command that builds it.
-pub(crate) fn read(path: &Path, make: &str) -> Result<Manifest, Failure> {
+/// Reads a manifest file and its release; `make` is the command that builds it.
+pub(crate) fn read(path: &Path, make: &str) -> Result<(Manifest, String), Failure> {
     let invalid = |why: String| Failure::ManifestInvalid { path: path.to_owned(), why, make: make.into() };
     let text = files::read_now(path, u64::MAX).and_then(files::text).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure::ManifestMissing { path: path.to_owned(), make: make.into() },
         _ => invalid(error.to_string()),
     })?;
-    expectation::parse(path, &text, make)?.proved().map_err(|why| invalid(why.into()))
+    let manifest = expectation::parse(path, &text, make)?;
+    let release = manifest.named_release();
+    Ok((manifest.proved().map_err(|why| invalid(why.into()))?, release))
 }
 
 fn of_folder(folder: &std::path::Path) -> Result<Vec<Migration>, Failure> {

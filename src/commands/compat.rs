@@ -12,12 +12,15 @@ pub(crate) fn run(arguments: &cli::Compat) -> Result<Compared, Failure> {
     let cli::Compat { old, new, .. } = arguments;
     let make = frameworks::sql::Sql.make();
     let read = |path| manifest_check::read(path, make);
-    let manifests = [read(old)?, read(new)?];
-    let [forward, backward] = compat::compare(&manifests[0], &manifests[1])
-        .map_err(|why| Failure::NotComparable { old: old.clone(), new: new.clone(), why })?;
+    let [(before, old_release), (after, new_release)] = [read(old)?, read(new)?];
+    let [forward, backward] = compat::compare(&before, &after).map_err(|why| Failure::NotComparable {
+        old: old.clone(),
+        new: new.clone(),
+        why,
+    })?;
     Ok(Compared {
-        old: (old.clone(), manifests[0].release()),
-        new: (new.clone(), manifests[1].release()),
+        old: (old.clone(), old_release),
+        new: (new.clone(), new_release),
         forward,
         backward,
         both_ways: arguments.both_ways,

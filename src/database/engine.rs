@@ -14,7 +14,7 @@ use super::{
     Applied, ApplyError, Blocker, Column, Creation, DatabaseError, DatabaseLock, Derived, Intent, LockProof,
     LockSession, MigrationFile, NoticeSender, ProvisionError, ProvisionState, Recovered, TableSet,
     examined::{Examined, ExaminedServer},
-    history::{Author, Deed, Entry, Run, Serving},
+    history::{Author, Deed, Entry, Run, Serving, Times},
     postgres::{Postgres, TenantDatabases},
     request::{InspectRequest, Limits, ProvisionRequest, Schema},
     restorable::Restorable,
@@ -134,6 +134,8 @@ engine! {
         fn author(deed: Deed<'a>) -> Result<Option<Author>, DatabaseError>;
         /// The release that last started its server, if one is recorded.
         fn serving() -> Result<Option<Serving>, DatabaseError>;
+        /// How long tenants needed for exactly these migrations, if a run has recorded it.
+        fn times(migrations: &'a [String]) -> Result<Option<Times>, DatabaseError>;
         /// Every tenant in the registry, including rows that `where` excludes.
         fn registered() -> Result<BTreeSet<String>, DatabaseError>;
         /// The columns of a table in the registry's schema; empty if the table does not exist.

@@ -1,7 +1,12 @@
 //! The history: the entries that runs write, and the runs read from it. The SQL of the engines differs only in the
 //! [`Dialect`].
 
+use std::time::Duration;
+
 use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::words::hex;
 
 /// The number of releases whose manifests are stored.
 const SERVED: u32 = 5;
@@ -51,6 +56,20 @@ pub(crate) struct Change {
     pub(crate) what: Vec<String>,
 }
 
+/// How long tenants needed for the same migrations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Times {
+    pub(crate) tenants: u64,
+    /// Of all of them together.
+    pub(crate) total: Duration,
+}
+
+impl Times {
+    pub(crate) fn average(self) -> Duration {
+        self.total / u32::try_from(self.tenants).unwrap_or(u32::MAX).max(1)
+    }
+}
+
 /// A gate that was opened despite findings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Exception {
@@ -78,6 +97,10 @@ pub(crate) enum Entry {
         what: String,
     },
     Change(Change),
+    Times {
+        migrations: Vec<String>,
+        times: Times,
+    },
     Exception(Exception),
     Ended {
         outcome: String,
@@ -138,6 +161,8 @@ impl Dialect {
              CREATE TABLE IF NOT EXISTS {schema}change ({counter}, run text NOT NULL, tenant text, what text NOT NULL); \
              CREATE TABLE IF NOT EXISTS {schema}exception ({counter}, run text NOT NULL, kind text NOT NULL, reason text, \
              tenants text NOT NULL, made {timestamp} NOT NULL DEFAULT {now}); \
+             CREATE TABLE IF NOT EXISTS {schema}duration (registry text NOT NULL, migrations text NOT NULL, \
+             tenants bigint NOT NULL, milliseconds bigint NOT NULL, PRIMARY KEY (registry, migrations)); \
              CREATE TABLE IF NOT EXISTS {schema}serving (registry text NOT NULL, release text NOT NULL, \
              manifest text NOT NULL, since {timestamp} NOT NULL DEFAULT {now}, PRIMARY KEY (registry, release))"
         )
@@ -189,6 +214,16 @@ impl Dialect {
                 or_null(change.tenant.as_ref()),
                 text(&list(&change.what)),
             ),
+            Entry::Times { migrations, times } => format!(
+                "INSERT INTO {schema}duration (registry, migrations, tenants, milliseconds) \
+                 VALUES ({}, {}, {}, {}) ON CONFLICT (registry, migrations) DO UPDATE SET \
+                 tenants = duration.tenants + excluded.tenants, \
+                 milliseconds = duration.milliseconds + excluded.milliseconds",
+                text(registry),
+                text(&digest(migrations)),
+                times.tenants,
+                times.total.as_millis(),
+            ),
             Entry::Exception(exception) => format!(
                 "INSERT INTO {schema}exception (run, kind, reason, tenants) VALUES ({id}, {}, {}, {})",
                 text(&exception.kind),
@@ -219,6 +254,17 @@ impl Dialect {
         let registry = literal(registry);
         format!(
             "SELECT release, manifest FROM {schema}serving WHERE registry = {registry} ORDER BY since DESC LIMIT 1"
+        )
+    }
+
+    /// Selects the times of tenants with exactly these migrations.
+    pub(super) fn times(&self, registry: &str, migrations: &[String]) -> String {
+        let Self { schema, literal, .. } = self;
+        format!(
+            "SELECT CAST(tenants AS text), CAST(milliseconds AS text) FROM {schema}duration \
+             WHERE registry = {} AND migrations = {}",
+            literal(registry),
+            literal(&digest(migrations)),
         )
     }
 
@@ -292,6 +338,10 @@ pub(super) fn serving(row: &Row) -> Serving {
     Serving { release: text(row, 0), manifest: text(row, 1) }
 }
 
+pub(super) fn times(row: &Row) -> Times {
+    Times { tenants: number(row, 0), total: Duration::from_millis(number(row, 1)) }
+}
+
 pub(super) fn author(row: &Row) -> Author {
     Author { run: text(row, 0), time: text(row, 1) }
 }
@@ -346,6 +396,11 @@ fn text(row: &Row, index: usize) -> String {
 
 fn number(row: &Row, index: usize) -> u64 {
     text(row, index).parse().unwrap_or_default()
+}
+
+/// Any number of names in one short key.
+fn digest(names: &[String]) -> String {
+    hex(&Sha256::digest(list(names)))
 }
 
 /// Names as one text, in JSON so that any character in a name is safe.

@@ -1,12 +1,12 @@
 //! What a migration would do: the schemas in groups, the statements and their locks. A hash identifies it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::plan_hash::hash;
 
-use crate::ordered::Ordered;
+use crate::{database::history::Times, ordered::Ordered};
 
 /// The plan that `migrate --plan` prints and `migrate --approve` executes.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub(crate) struct MigrationPlan {
     pub(crate) groups: Vec<PlannedGroup>,
     /// The schemas that cannot be migrated in their current state, with the findings.
     pub(crate) unmigratable: BTreeMap<String, Value>,
+    /// The tenants that a run is creating or deleting, or was when it was killed. They are in no other part.
+    pub(crate) unfinished: Vec<String>,
 }
 
 /// Schemas with the same pending migrations.
@@ -29,8 +31,8 @@ pub(crate) struct PlannedGroup {
     /// The tenants' type, if the framework has types.
     pub(crate) kind: Option<String>,
     pub(crate) migrations: Vec<PlannedMigration>,
-    /// A tenant that has applied the same migrations, and the time that it needed.
-    pub(crate) one_tenant: Option<(String, Duration)>,
+    /// How long tenants needed for the same migrations in earlier runs.
+    pub(crate) times: Option<Times>,
 }
 
 #[derive(Debug, Clone)]
@@ -162,8 +164,9 @@ impl PlannedGroup {
 
     fn json(&self) -> Value {
         let migrations: Vec<Value> = self.migrations.iter().map(PlannedMigration::json).collect();
-        let measured = self.one_tenant.as_ref().map(|(tenant, time)| {
-            json!({ "tenant": tenant, "ms": u64::try_from(time.as_millis()).unwrap_or(u64::MAX) })
+        let measured = self.times.map(|times| {
+            let ms = u64::try_from(times.average().as_millis()).unwrap_or(u64::MAX);
+            json!({ "tenants": times.tenants, "ms": ms })
         });
         json!({ "shared": self.is_shared(), "tenants": self.tenants, "type": self.kind, "migrations": migrations,
             "measured": measured })
@@ -183,6 +186,7 @@ impl MigrationPlan {
             "settings": self.settings,
             "groups": self.groups.iter().map(PlannedGroup::json).collect::<Vec<_>>(),
             "unmigratable": self.unmigratable,
+            "unfinished": self.unfinished,
         });
         plan["hash"] = hash(&plan).into();
         plan
@@ -201,6 +205,8 @@ impl MigrationPlan {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::outcome::plan_hash::{differences, is_hash};
 
@@ -214,7 +220,7 @@ mod tests {
             tenants: tenants.iter().map(|name| (*name).to_owned()).collect(),
             kind: None,
             migrations: migrations.iter().map(migration).collect(),
-            one_tenant: None,
+            times: None,
         };
         MigrationPlan {
             release: "1".into(),
@@ -222,16 +228,18 @@ mod tests {
             settings: json!({ "jobs": 4 }),
             groups: vec![group],
             unmigratable: BTreeMap::new(),
+            unfinished: Vec::new(),
         }
     }
 
     #[test]
-    fn the_hash_depends_on_everything_but_the_estimate() {
+    fn the_hash_depends_on_everything_but_the_estimate_and_what_killed_runs_left() {
         let first = plan(&["a", "b"], &["1"]);
         assert!(is_hash(&first.hash()), "{}", first.hash());
         assert_eq!(first.hash(), hash(&first.json()), "the document has the hash of its content");
         let mut estimated = first.clone();
-        estimated.groups[0].one_tenant = Some(("c".into(), Duration::from_secs(1)));
+        estimated.groups[0].times = Some(Times { tenants: 1, total: Duration::from_secs(1) });
+        estimated.unfinished = vec!["d".into()];
         assert_eq!(first.hash(), estimated.hash());
         let mut others = vec![plan(&["a"], &["1"]), plan(&["a", "b"], &["1", "2"])];
         others.push(MigrationPlan { release: "2".into(), ..first.clone() });

@@ -16,6 +16,8 @@ const BACKWARD: &str = "migration after the deployment: does the new code work o
 const ADVICE: &str =
     "split such a change into a release that adds and a later one that removes: docs/compatibility.md";
 const LABEL: usize = 10;
+/// The number of findings in each text, the worst first. JSON has all.
+const SHOWN: usize = 100;
 
 /// Whether a question has the answer that the command requires.
 pub(super) fn is_good(compared: &Compared) -> bool {
@@ -42,10 +44,14 @@ pub(super) fn text(compared: &Compared, columns: usize) -> String {
         text += &format!("  {}\n", answer(findings));
         let mut sorted: Vec<&Incompatibility> = findings.iter().collect();
         ordered::sort_by_key(&mut sorted, |finding| std::cmp::Reverse(finding.change.level()));
-        for finding in sorted {
+        let more = sorted.len().saturating_sub(SHOWN);
+        for finding in sorted.into_iter().take(SHOWN) {
             let start = format!("  {:LABEL$}  ", label(finding.change.level()));
             let line = format!("{}: {}", part(&finding.part), words(finding));
             text += &wrapped(&start, LABEL + 4, &line);
+        }
+        if more > 0 {
+            text += &format!("  and {more} more (--format json)\n");
         }
     }
     if !is_good(compared) {

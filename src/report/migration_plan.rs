@@ -28,6 +28,13 @@ pub(crate) fn text(plan: &MigrationPlan) -> String {
         lines.push(String::new());
         lines.push(format!("cannot be migrated in their current state: {}", list(&names, NAMES)));
     }
+    if !plan.unfinished.is_empty() {
+        lines.push(String::new());
+        let names = list(&plan.unfinished, NAMES);
+        lines.push(format!(
+            "not in the plan, because their creation or deletion is in progress or was killed: {names}"
+        ));
+    }
     lines.push(String::new());
     lines.push(format!("hash: {}", plan.hash()));
     lines.iter().map(|line| terminal_filter::line(line)).collect()
@@ -43,20 +50,21 @@ fn headline(group: &PlannedGroup) -> String {
     format!("{tenants}{kind} ({}): {migrations}", list(&group.tenants, NAMES))
 }
 
-/// The time of a measured tenant for all tenants of the group, shared among the workers.
+/// The time of earlier tenants for all tenants of the group, shared among the workers.
 fn estimate(plan: &MigrationPlan, group: &PlannedGroup) -> Option<String> {
     if group.is_shared() {
         return None;
     }
-    let Some((tenant, time)) = &group.one_tenant else {
-        return Some("  no estimate: no tenant's ledger has the time of these migrations".into());
+    let Some(times) = group.times else {
+        return Some("  no estimate: no run has recorded the time of exactly these migrations".into());
     };
     let jobs = plan.settings["jobs"].as_u64().and_then(|jobs| usize::try_from(jobs).ok()).unwrap_or(1).max(1);
     let rounds = u32::try_from(group.tenants.len().div_ceil(jobs)).unwrap_or(u32::MAX);
-    let total = duration(time.saturating_mul(rounds));
+    let total = duration(times.average().saturating_mul(rounds));
     Some(format!(
-        "  estimate: {total}, because `{tenant}` needed {} and {jobs} run at a time",
-        duration(*time)
+        "  estimate: {total}, because {} needed {} on average, and {jobs} run at a time",
+        count(usize::try_from(times.tenants).unwrap_or(usize::MAX), "tenant"),
+        duration(times.average())
     ))
 }
 

@@ -132,6 +132,11 @@ pub(crate) struct Sources {
     pub(crate) files: BTreeMap<String, String>,
 }
 
+/// The beginning of the content's digest.
+fn release(digest: &str) -> String {
+    digest.chars().take(16).collect()
+}
+
 /// Writes each object of a list on one line, so that a diff shows one line per migration.
 fn one_line_each(pretty: &str) -> String {
     let mut text = String::new();
@@ -254,7 +259,12 @@ impl Manifest {
 
     /// The digest that identifies a release.
     pub(crate) fn release(&self) -> String {
-        hex(&self.content_digest()[..8])
+        release(&hex(&self.content_digest()))
+    }
+
+    /// The release that the file's own digest names, which [`Manifest::proved`] checks.
+    pub(crate) fn named_release(&self) -> String {
+        self.digest.as_deref().map(release).unwrap_or_default()
     }
 
     /// The text of the file.

@@ -73,19 +73,24 @@ fn a_plan_groups_tenants_by_their_state_and_shows_statements_with_locks() {
 }
 
 #[test]
-fn the_estimate_is_the_time_of_a_tenant_that_has_applied_the_same_migrations() {
+fn the_estimate_is_the_average_time_of_the_tenants_with_the_same_migrations() {
     let project = pending();
-    project.portcullis.run(["migrate", "b"]).exits(0);
-    project.database.execute("UPDATE b._sqlx_migrations SET execution_time = 90000000000 WHERE version = 2");
-    let json = plan(&project.portcullis);
-    assert_eq!(json["groups"][0]["measured"], json!({ "tenant": "b", "ms": 90_000 }));
-    let text = project.portcullis.run(["migrate", "--plan", "--jobs", "1"]).exits(0);
-    assert!(text.stdout.contains("estimate: 3 m, because `b` needed 90 s and 1 run at a time"), "{text}");
-    // A tenant in which the migration is not recorded with its time shows nothing.
-    project
-        .database
-        .execute("DELETE FROM b._sqlx_migrations WHERE version = 2; ALTER TABLE b.item DROP extra");
     assert_eq!(plan(&project.portcullis)["groups"][0]["measured"], Value::Null);
+    project.portcullis.run(["migrate", "b"]).exits(0);
+    let measured = |project: &Project| plan(&project.portcullis)["groups"][0]["measured"].clone();
+    assert_eq!(measured(&project)["tenants"], 1);
+    project.database.execute("UPDATE portcullis.duration SET milliseconds = 90000");
+    assert_eq!(measured(&project), json!({ "tenants": 1, "ms": 90_000 }));
+    let text = project.portcullis.run(["migrate", "--plan", "--jobs", "1"]).exits(0);
+    let estimate = "estimate: 3 m, because 1 tenant needed 90 s on average, and 1 run at a time";
+    assert!(text.stdout.contains(estimate), "{text}");
+    project.portcullis.run(["migrate", "c"]).exits(0);
+    let average = measured(&project);
+    assert_eq!(average["tenants"], 2, "{average}");
+    assert!((45_000..60_000).contains(&average["ms"].as_u64().unwrap()), "{average}");
+    // Other migrations are other times.
+    let project = project.file("tenant/3_note.sql", "ALTER TABLE item ADD COLUMN note text;\n");
+    assert_eq!(measured(&project), Value::Null);
 }
 
 on_both_engines!(an_approved_plan_is_executed_once);

@@ -31,8 +31,11 @@ fn the_sql_of_a_django_migration_is_that_of_sqlmigrate_and_an_approved_plan_is_e
         json!([{ "table": "finance_invoice", "tables": null, "lock": "ACCESS EXCLUSIVE", "rows": "none" }]);
     assert_eq!(adds.unwrap()["locks"], locks, "{before}");
     project.portcullis.run(["verify"]).exits(1).prints("finance.0004_invoice_payment");
+    assert_eq!(before["groups"][0]["measured"], Value::Null);
     project.portcullis.run(["migrate", "--approve", hash(&before)]).exits(0).prints("1 migration applied");
     project.portcullis.run(["verify"]).exits(0);
+    project.database.execute(BEHIND);
+    assert_eq!(plan(&project.portcullis)["groups"][0]["measured"]["tenants"], 1);
 }
 
 #[test]

@@ -123,7 +123,8 @@ pub(crate) async fn apply(
             let (_, after) = inspect(context, tenants.is_none(), others.as_ref().or(tenants)).await?;
             failed.schemas.extend(plan::confirm(manifest, &before, &after, &mut applied));
             for (tenant, migrations) in &applied.migrations {
-                history.record_change(tenant.as_deref(), migrations);
+                let took = applied.times.get(tenant).copied().unwrap_or_default();
+                history.record_migrated(tenant.as_deref(), migrations, took);
             }
         }
     }

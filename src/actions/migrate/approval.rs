@@ -12,21 +12,17 @@ use super::{
 use crate::{
     actions::{context::RunContext, judge::inspect, run_state::RunState},
     config::{self, OnTenantFailure, Source, Transaction, Wave},
-    database::{MigrationFile, Schema, sql_locks},
+    database::{MigrationFile, sql_locks},
     failure::Failure,
     files,
-    frameworks::{Request, sql},
+    frameworks::Request,
     ordered::{self, Ordered},
     outcome::{
         ActionEvent, FailureDetails,
         migration_plan::{MigrationPlan, PlannedGroup, PlannedMigration, PlannedSql, PlannedStatement},
         plan_hash, wording,
     },
-    tenants::{
-        gate::Verdict,
-        inspection::{Inspection, SchemaState},
-        ledger::LedgerLayout,
-    },
+    tenants::{gate::Verdict, inspection::Inspection},
 };
 
 /// Printing the SQL of a large project takes a minute; a longer run is a hang.
@@ -40,7 +36,9 @@ pub(crate) async fn plan(
 ) -> Result<MigrationPlan, FailureDetails> {
     let manifest = &context.expectation().await?.manifest;
     let (found, judgement) = inspect(context, scope.shared, scope.tenants).await?;
-    let (list, _) = apply::work(context, &found, &judgement, scope.waves)?;
+    let (mut list, _) = apply::work(context, &found, &judgement, scope.waves)?;
+    // The holder of the lock removes those that a killed run left before it computes the plan again.
+    list.remove(&judgement.unfinished);
     let verdicts: BTreeMap<Option<&str>, &Verdict> = judgement.verdicts().into_map();
     let mut by_state = ByState::new();
     for schema in &list.pending {
@@ -52,8 +50,9 @@ pub(crate) async fn plan(
     let migrations = migrations(context, &by_state, on_event).await?;
     let mut groups = Vec::new();
     for (((_, kind, names), tenants), migrations) in by_state.into_iter().zip(migrations) {
-        let one_tenant = measured(context, &found, &tenants, &names).await;
-        groups.push(PlannedGroup { tenants, kind, migrations, one_tenant });
+        // An estimate is no reason to fail.
+        let times = context.database()?.times(&names).await.unwrap_or_default();
+        groups.push(PlannedGroup { tenants, kind, migrations, times });
     }
     // The shared schema is first; of the tenants, the largest group.
     ordered::sort_by_key(&mut groups, |group| (!group.is_shared(), std::cmp::Reverse(group.tenants.len())));
@@ -66,6 +65,7 @@ pub(crate) async fn plan(
         settings: settings(context, scope)?,
         groups,
         unmigratable: unmigratable.into_map(),
+        unfinished: judgement.unfinished,
     })
 }
 
@@ -180,36 +180,6 @@ fn of_program(sql: Option<String>) -> Vec<PlannedStatement> {
         Some(sql) => sql_locks::statements(&sql, true).collect(),
         None => vec![PlannedStatement { sql: None, locks: None }],
     }
-}
-
-/// A tenant that has applied these migrations, and the time that they needed according to its ledger. None if no ledger
-/// shows it.
-async fn measured(
-    context: &RunContext,
-    found: &Inspection,
-    tenants: &[String],
-    names: &[String],
-) -> Option<(String, Duration)> {
-    tenants.first()?;
-    let expectation = context.expectation().await.ok()?;
-    let is_needed = |file: &&MigrationFile| names.contains(&file.name());
-    let ids: Vec<String> =
-        expectation.tenant.iter().filter(is_needed).map(|file| file.version.to_string()).collect();
-    let has_all = |(_, state): &(&String, &SchemaState)| {
-        let SchemaState::Read(snapshot) = state else { return false };
-        ids.iter().all(|id| snapshot.ledger.iter().any(|row| row.succeeded && row.id == *id))
-    };
-    if ids.len() != names.len() {
-        return None;
-    }
-    let (tenant, _) = found.tenants.iter().find(has_all)?;
-    // The time takes the place of the description.
-    let shape = LedgerLayout { name: Some("execution_time"), ..sql::SHAPE };
-    let schema = Schema::Tenant(tenant.clone());
-    let rows = context.database().ok()?.recorded(&schema, shape).await.ok()?;
-    let times = ids.iter().map(|id| rows.iter().find(|row| row.id == *id)?.name.parse().ok());
-    let nanoseconds: Vec<u64> = times.collect::<Option<_>>()?;
-    Some((tenant.clone(), Duration::from_nanos(nanoseconds.into_iter().sum())))
 }
 
 /// An approved plan: its hash, and its document if a file was given.

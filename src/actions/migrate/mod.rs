@@ -9,7 +9,7 @@ mod results;
 pub(super) mod schema;
 mod waves;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::watch;
@@ -30,6 +30,8 @@ pub(crate) struct Applied {
     pub(crate) schemas: usize,
     /// The applied migrations by schema: a tenant's name, or None for the shared schema.
     pub(crate) migrations: BTreeMap<Option<String>, Vec<String>>,
+    /// The times of schemas that a framework has migrated.
+    times: BTreeMap<Option<String>, Duration>,
     /// The tenants among them that a replay has proved to equal another one, with that one.
     replayed: BTreeMap<String, String>,
 }

@@ -51,6 +51,13 @@ impl WorkList {
         self.broken.retain(|schema, _| is_included(schema));
     }
 
+    /// Removes these tenants.
+    pub(super) fn remove(&mut self, tenants: &[String]) {
+        let is_kept = |schema: &Option<String>| schema.as_ref().is_none_or(|name| !tenants.contains(name));
+        self.pending.retain(is_kept);
+        self.broken.retain(|schema, _| is_kept(schema));
+    }
+
     pub(super) fn extend(&mut self, other: Self) {
         self.pending.extend(other.pending);
         self.broken.extend(other.broken);

@@ -194,7 +194,7 @@ impl Pool<'_> {
 fn report_time(
     schema: Option<&String>,
     result: &Result<Vec<String>, MigrateError>,
-    started: Instant,
+    took: Duration,
     on_event: &dyn Fn(ActionEvent),
 ) {
     let failed = match result {
@@ -203,7 +203,7 @@ fn report_time(
         Err(MigrateError::Schema(..)) => true,
         Err(_) => return,
     };
-    on_event(ActionEvent::Migrated { schema: schema.cloned(), took: started.elapsed(), failed });
+    on_event(ActionEvent::Migrated { schema: schema.cloned(), took, failed });
 }
 
 /// The results of the schemas, in the order of completion.
@@ -221,8 +221,9 @@ fn results<'a>(
             .map(move |tenant| async move {
                 let started = Instant::now();
                 let result = apply_files(context, locked, notices, tenant.as_deref()).await;
-                report_time(tenant.as_ref(), &result, started, on_event);
-                (tenant, result)
+                let took = started.elapsed();
+                report_time(tenant.as_ref(), &result, took, on_event);
+                (tenant, result, took)
             })
             .buffer_unordered(jobs)
             .boxed_local(),
@@ -233,11 +234,10 @@ fn results<'a>(
             stream::iter(project.batches(&group, jobs))
                 .take_while(|_| future::ready(!stop.is_requested()))
                 .map(move |schemas| async move {
-                    let started = Instant::now();
                     let results = by_framework(context, locked, project, schemas, stop, on_event, None).await;
                     // The time of one schema in a batch is not known.
-                    if let [(schema, result)] = results.as_slice() {
-                        report_time(schema.as_ref(), result, started, on_event);
+                    if let [(schema, result, took)] = results.as_slice() {
+                        report_time(schema.as_ref(), result, *took, on_event);
                     }
                     results
                 })

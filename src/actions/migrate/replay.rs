@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
+use tokio::time::Instant;
 
 use super::{
     MigrateError, StopRequest,
@@ -186,7 +187,7 @@ async fn replay_rest(
         .take_while(|_| future::ready(!stop.is_requested()))
         .map(async |tenant| replayed(context, locked, tenant, first).await)
         .buffer_unordered(jobs)
-        .inspect(|(tenant, result)| equal.borrow_mut().extend(tenant.clone().filter(|_| result.is_ok())))
+        .inspect(|(tenant, result, _)| equal.borrow_mut().extend(tenant.clone().filter(|_| result.is_ok())))
         .boxed_local();
     let collecting = Box::pin(results.collect(replaying, &stop, at_most));
     let (unmigrated, blockers) = blockers::watch(context, collecting, on_event).await;
@@ -237,6 +238,7 @@ async fn replayed(
     tenant: String,
     First { recording, structure, .. }: &First,
 ) -> SchemaResult {
+    let started = Instant::now();
     let replaying = async {
         let limits = schema::limits(context, locked).map_err(MigrateError::Run)?;
         locked.not_lost().map_err(MigrateError::Run)?;
@@ -254,5 +256,5 @@ async fn replayed(
         }
     };
     let result = replaying.await;
-    (Some(tenant), result)
+    (Some(tenant), result, started.elapsed())
 }

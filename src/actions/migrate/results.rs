@@ -1,5 +1,7 @@
 //! Collects the schemas' results as they arrive: migrated, failed, locked by another run, or left to the framework.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, stream::LocalBoxStream};
 use tokio::time;
 
@@ -60,8 +62,8 @@ pub(super) struct Unmigrated {
     pub(super) differing: Vec<(Option<String>, Difference)>,
 }
 
-/// The result of one schema.
-pub(super) type SchemaResult = (Option<String>, Result<Vec<String>, MigrateError>);
+/// The result of one schema, and its time or its share of the time of several.
+pub(super) type SchemaResult = (Option<String>, Result<Vec<String>, MigrateError>, Duration);
 
 pub(super) struct Results<'a> {
     pub(super) context: &'a RunContext,
@@ -107,12 +109,14 @@ impl<'a> Results<'a> {
                 self.history.record_progress(context, self.done, self.total).await;
                 continue;
             };
-            let Some((tenant, result)) = next else { break };
+            let Some((tenant, result, took)) = next else { break };
             match result {
                 Ok(migrations) if migrations.is_empty() => {}
                 Ok(migrations) => {
                     if is_sql {
-                        self.history.record_change(tenant.as_deref(), &migrations);
+                        self.history.record_migrated(tenant.as_deref(), &migrations, took);
+                    } else {
+                        self.applied.times.insert(tenant.clone(), took);
                     }
                     self.applied.migrations.insert(tenant, migrations);
                 }

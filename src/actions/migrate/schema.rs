@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::{MigrateError, StopRequest, plan::WorkList, results::SchemaResult};
 use crate::{
     actions::{
@@ -39,19 +41,26 @@ pub(super) async fn by_framework(
     on_event: &dyn Fn(ActionEvent),
     recorded: Option<&RecordingSlot>,
 ) -> Vec<SchemaResult> {
-    if locked.mode() == LockMode::Exclusive {
-        return migrated(context, locked, project, &schemas, stop, on_event, recorded).await;
-    }
-    let first = schemas.first().cloned().flatten();
-    match claim(context, locked, schemas).await {
-        Err(failure) => vec![(first, Err(MigrateError::Run(failure)))],
-        Ok(Claim { claimed, held, others }) => {
-            let mut results = migrated(context, locked, project, &claimed, stop, on_event, recorded).await;
-            locked.release_tenants(held);
-            results.extend(others.into_iter().map(|tenant| (tenant, Err(MigrateError::LockedByOther))));
-            results
+    let started = Instant::now();
+    let migrated =
+        async |schemas| migrated(context, locked, project, schemas, stop, on_event, recorded).await;
+    let (results, others) = if locked.mode() == LockMode::Exclusive {
+        (migrated(&schemas).await, Vec::new())
+    } else {
+        let first = schemas.first().cloned().flatten();
+        match claim(context, locked, schemas).await {
+            Err(failure) => (vec![(first, Err(MigrateError::Run(failure)))], Vec::new()),
+            Ok(Claim { claimed, held, others }) => {
+                let results = migrated(&claimed).await;
+                locked.release_tenants(held);
+                (results, others)
+            }
         }
-    }
+    };
+    let share = started.elapsed() / u32::try_from(results.len()).unwrap_or(u32::MAX).max(1);
+    let results = results.into_iter().map(|(schema, result)| (schema, result, share));
+    let others = others.into_iter().map(|schema| (schema, Err(MigrateError::LockedByOther), Duration::ZERO));
+    results.chain(others).collect()
 }
 
 async fn migrated(
@@ -62,7 +71,7 @@ async fn migrated(
     stop: &StopRequest,
     on_event: &dyn Fn(ActionEvent),
     recorded: Option<&RecordingSlot>,
-) -> Vec<SchemaResult> {
+) -> Vec<(Option<String>, Result<Vec<String>, MigrateError>)> {
     let Some(first) = schemas.first() else { return Vec::new() };
     // A run of another registry may have the same database as a tenant.
     let _database_lock = match first {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::database::{
     DatabaseError,
-    history::{self, Author, Deed, Dialect, Entry, Row, Run, Serving},
+    history::{self, Author, Deed, Dialect, Entry, Row, Run, Serving, Times},
 };
 
 const DIALECT: Dialect = Dialect {
@@ -64,6 +64,13 @@ impl Postgres {
         let found = rows(&mut connection, &DIALECT.serving(&self.registry_name())).await;
         connection.close().await;
         Ok(found?.first().map(history::serving))
+    }
+
+    pub(crate) async fn times(&self, migrations: &[String]) -> Result<Option<Times>, DatabaseError> {
+        let mut connection = connect::connect(self.direct()).await?;
+        let found = rows(&mut connection, &DIALECT.times(&self.registry_name(), migrations)).await;
+        connection.close().await;
+        Ok(found?.first().map(history::times))
     }
 
     pub(crate) async fn read_history(&self, limit: u32, with_parts: bool) -> Result<Vec<Run>, DatabaseError> {

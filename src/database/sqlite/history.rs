@@ -7,7 +7,7 @@ use sqlx::{Connection, Row as _, sqlite::SqliteConnection};
 use super::{Sqlite, files};
 use crate::database::{
     DatabaseError,
-    history::{self, Author, Deed, Dialect, Entry, Row, Run, Serving},
+    history::{self, Author, Deed, Dialect, Entry, Row, Run, Serving, Times},
 };
 
 const DIALECT: Dialect = Dialect {
@@ -41,14 +41,23 @@ impl Sqlite {
     }
 
     pub(crate) async fn serving(&self) -> Result<Option<Serving>, DatabaseError> {
+        Ok(self.first("serving", &DIALECT.serving("")).await?.as_ref().map(history::serving))
+    }
+
+    pub(crate) async fn times(&self, migrations: &[String]) -> Result<Option<Times>, DatabaseError> {
+        Ok(self.first("duration", &DIALECT.times("", migrations)).await?.as_ref().map(history::times))
+    }
+
+    /// The first row of a query of a table that an older release may not have created.
+    async fn first(&self, table: &str, sql: &str) -> Result<Option<Row>, DatabaseError> {
         let Some(mut connection) = self.open_history().await? else { return Ok(None) };
-        let found = match Sqlite::has_table(&mut connection, "serving").await {
+        let found = match Sqlite::has_table(&mut connection, table).await {
             Ok(false) => Ok(Vec::new()),
-            Ok(true) => rows(&mut connection, &DIALECT.serving("")).await,
+            Ok(true) => rows(&mut connection, sql).await,
             Err(error) => Err(error.into()),
         };
         let _ = connection.close().await;
-        Ok(found?.first().map(history::serving))
+        Ok(found?.into_iter().next())
     }
 
     pub(crate) async fn read_history(&self, limit: u32, with_parts: bool) -> Result<Vec<Run>, DatabaseError> {

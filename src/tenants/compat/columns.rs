@@ -13,6 +13,9 @@ use crate::tenants::structure::{Object, ObjectKind};
 impl<'a> Judge<'a> {
     /// A column that both sides have.
     pub(super) fn compare_column(&mut self, known: &'a Object, found: &'a Object) {
+        if known.definition == found.definition {
+            return;
+        }
         let (before, after) = (Column::parse(&known.definition), Column::parse(&found.definition));
         let mut changes = Vec::new();
         if before.type_name != after.type_name {

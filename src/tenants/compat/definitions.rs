@@ -106,6 +106,9 @@ pub(super) fn identifier(text: &str) -> Option<(String, &str)> {
 
 /// Whether the text has this identifier as a word of its own.
 pub(super) fn mentions(text: &str, name: &str) -> bool {
+    if text.len() < name.len() {
+        return false;
+    }
     let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
     let escaped = name.replace('"', "\"\"");
     !escaped.is_empty()

@@ -1,6 +1,7 @@
 //! A database for each tenant, on one server and on several.
 
 mod locks;
+mod plan;
 mod servers;
 
 use nix::sys::signal::Signal;
