@@ -1,12 +1,12 @@
 //! What a migration would do: the schemas in groups, the statements and their locks. A hash identifies it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::plan_hash::hash;
 
-use crate::{database::history::Times, ordered::Ordered};
+use crate::ordered::Ordered;
 
 /// The plan that `migrate --plan` prints and `migrate --approve` executes.
 #[derive(Debug, Clone)]
@@ -31,8 +31,8 @@ pub(crate) struct PlannedGroup {
     /// The tenants' type, if the framework has types.
     pub(crate) kind: Option<String>,
     pub(crate) migrations: Vec<PlannedMigration>,
-    /// How long tenants needed for the same migrations in earlier runs.
-    pub(crate) times: Option<Times>,
+    /// The number of tenants that have applied the same migrations, and their average time.
+    pub(crate) measured: Option<(u64, Duration)>,
 }
 
 #[derive(Debug, Clone)]
@@ -164,9 +164,8 @@ impl PlannedGroup {
 
     fn json(&self) -> Value {
         let migrations: Vec<Value> = self.migrations.iter().map(PlannedMigration::json).collect();
-        let measured = self.times.map(|times| {
-            let ms = u64::try_from(times.average().as_millis()).unwrap_or(u64::MAX);
-            json!({ "tenants": times.tenants, "ms": ms })
+        let measured = self.measured.map(|(tenants, average)| {
+            json!({ "tenants": tenants, "ms": u64::try_from(average.as_millis()).unwrap_or(u64::MAX) })
         });
         json!({ "shared": self.is_shared(), "tenants": self.tenants, "type": self.kind, "migrations": migrations,
             "measured": measured })
@@ -205,8 +204,6 @@ impl MigrationPlan {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::outcome::plan_hash::{differences, is_hash};
 
@@ -220,7 +217,7 @@ mod tests {
             tenants: tenants.iter().map(|name| (*name).to_owned()).collect(),
             kind: None,
             migrations: migrations.iter().map(migration).collect(),
-            times: None,
+            measured: None,
         };
         MigrationPlan {
             release: "1".into(),
@@ -238,7 +235,7 @@ mod tests {
         assert!(is_hash(&first.hash()), "{}", first.hash());
         assert_eq!(first.hash(), hash(&first.json()), "the document has the hash of its content");
         let mut estimated = first.clone();
-        estimated.groups[0].times = Some(Times { tenants: 1, total: Duration::from_secs(1) });
+        estimated.groups[0].measured = Some((1, Duration::from_secs(1)));
         estimated.unfinished = vec!["d".into()];
         assert_eq!(first.hash(), estimated.hash());
         let mut others = vec![plan(&["a"], &["1"]), plan(&["a", "b"], &["1", "2"])];

@@ -55,16 +55,16 @@ fn estimate(plan: &MigrationPlan, group: &PlannedGroup) -> Option<String> {
     if group.is_shared() {
         return None;
     }
-    let Some(times) = group.times else {
+    let Some((tenants, average)) = group.measured else {
         return Some("  no estimate: no run has recorded the time of exactly these migrations".into());
     };
     let jobs = plan.settings["jobs"].as_u64().and_then(|jobs| usize::try_from(jobs).ok()).unwrap_or(1).max(1);
     let rounds = u32::try_from(group.tenants.len().div_ceil(jobs)).unwrap_or(u32::MAX);
-    let total = duration(times.average().saturating_mul(rounds));
+    let total = duration(average.saturating_mul(rounds));
     Some(format!(
         "  estimate: {total}, because {} needed {} on average, and {jobs} run at a time",
-        count(usize::try_from(times.tenants).unwrap_or(usize::MAX), "tenant"),
-        duration(times.average())
+        count(usize::try_from(tenants).unwrap_or(usize::MAX), "tenant"),
+        duration(average)
     ))
 }
 

@@ -2,6 +2,7 @@
 
 mod asking;
 mod bootstrap;
+mod credentials;
 mod databases;
 mod differential;
 mod django_6;

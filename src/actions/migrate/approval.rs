@@ -52,7 +52,8 @@ pub(crate) async fn plan(
     for (((_, kind, names), tenants), migrations) in by_state.into_iter().zip(migrations) {
         // An estimate is no reason to fail.
         let times = context.database()?.times(&names).await.unwrap_or_default();
-        groups.push(PlannedGroup { tenants, kind, migrations, times });
+        let measured = times.map(|times| (times.tenants, times.average()));
+        groups.push(PlannedGroup { tenants, kind, migrations, measured });
     }
     // The shared schema is first; of the tenants, the largest group.
     ordered::sort_by_key(&mut groups, |group| (!group.is_shared(), std::cmp::Reverse(group.tenants.len())));

@@ -8,7 +8,12 @@ use nix::sys::signal::Signal;
 
 use crate::{
     documents::blocks::block,
-    support::{portcullis::Portcullis, process::Outcome, server::Server, time_limits::until_true},
+    support::{
+        portcullis::Portcullis,
+        process::{Outcome, Running},
+        server::Server,
+        time_limits::until_true,
+    },
 };
 
 const CONFIG: &str = r#"
@@ -72,6 +77,16 @@ impl Project {
     fn file(mut self, name: &str, text: &str) -> Self {
         self.portcullis = self.portcullis.file(name, text);
         self
+    }
+
+    /// Kills a program while a migration of the database sleeps for 600 seconds.
+    fn kill_while_sleeping(&self, program: Running, database: &str) {
+        let sleeping = format!(
+            "SELECT count(*)::text FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND datname = '{database}'"
+        );
+        until_true("the migration sleeps", || self.server.one("postgres", &sleeping) != "0");
+        program.signal(Signal::SIGKILL);
+        program.wait();
     }
 
     fn databases(&self) -> Vec<String> {
@@ -157,11 +172,7 @@ fn a_killed_creation_is_rolled_back_by_the_next_start() {
     let project = Project::named()
         .file("tenant/2_sleep.sql", "SELECT pg_sleep(600) WHERE current_database() = 'app_a';\n");
     let running = project.portcullis.spawn(["run"]);
-    let sleeping = "SELECT count(*)::text FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' \
-                    AND datname = 'app_a'";
-    until_true("the migration runs", || project.server.one("postgres", sleeping) != "0");
-    running.signal(Signal::SIGKILL);
-    running.wait();
+    project.kill_while_sleeping(running, "app_a");
     // The killed run's statement continues on the server.
     assert_eq!(project.databases(), ["app_a"]);
     let project = project.file("tenant/2_sleep.sql", MORE);

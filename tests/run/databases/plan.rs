@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::{MORE, Project, columns};
-use crate::support::{process::Outcome, time_limits::until_true};
+use crate::support::process::Outcome;
 
 const WAVES: &str = "[migrations]\napply = { waves = [[\"b\"], \"100%\"] }\n";
 
@@ -72,11 +72,7 @@ fn what_a_killed_creation_left_is_no_part_of_the_plan() {
     let sleep = format!("{MORE}SELECT pg_sleep(600) WHERE current_database() = 'app_d';\n");
     let project = pending().file("tenant/2_more.sql", &sleep);
     let creating = project.portcullis.spawn(["tenant", "create", "d"]);
-    let sleeping = "SELECT count(*)::text FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' \
-                    AND datname = 'app_d'";
-    until_true("the migration runs", || project.server.one("postgres", sleeping) != "0");
-    creating.signal(Signal::SIGKILL);
-    creating.wait();
+    project.kill_while_sleeping(creating, "app_d");
     let planned = plan(&project, "2");
     assert_eq!((&planned["unfinished"], &planned["unmigratable"]), (&json!(["d"]), &json!({})), "{planned}");
     approve(&project, &planned, "2").exits(0).prints("which run").prints("was removed");
