@@ -68,7 +68,9 @@ pub(crate) fn shown_json(line: &str) -> Cow<'_, str> {
     let mut text = String::with_capacity(line.len() + 16);
     for c in line.chars() {
         if is_dangerous(c) || c == PAINT {
-            text += &format!("\\u{:04x}", u32::from(c));
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                text += &format!("\\u{unit:04x}");
+            }
         } else {
             text.push(c);
         }
@@ -113,20 +115,25 @@ fn with_colours(line: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Whether the character moves the cursor, ends the line, changes the direction or is invisible. A tab is allowed.
+/// Whether the character moves the cursor, ends the line, changes the direction or is invisible. A tab is allowed, and
+/// so are the variation selectors of emoji.
 fn is_dangerous(c: char) -> bool {
     match c {
         '\t' => false,
         c if c.is_control() => true,
-        // The last range is tags, which spell invisible text.
+        // Source: Unicode's `Default_Ignorable_Code_Point`, line separators, and annotations.
         _ => matches!(
             c,
-            '\u{061c}'
-                | '\u{feff}'
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{3164}'
+                | '\u{feff}' | '\u{ffa0}'
+                | '\u{180b}'..='\u{180f}'
                 | '\u{200b}'..='\u{200f}'
                 | '\u{2028}'..='\u{202e}'
                 | '\u{2060}'..='\u{206f}'
-                | '\u{e0000}'..='\u{e007f}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
         ),
     }
 }
@@ -144,6 +151,7 @@ mod tests {
             ("a\nb\rc", "a\\nb\\rc"),
             ("\u{9b}2J\x7f\x08", "\\x9b2J\\x7f\\x08"),
             ("\u{202e}abc\u{2066}\u{200f}\u{61c}\u{2028}", "\\u{202e}abc\\u{2066}\\u{200f}\\u{61c}\\u{2028}"),
+            ("a\u{ad}\u{3164}b\u{e0061}\u{e0100}", "a\\xad\\u{3164}b\\u{e0061}\\u{e0100}"),
             ("\u{fdd0}[31m", "\\u{fdd0}[31m"),
         ] {
             assert_eq!(escaped(text), expected);
@@ -160,9 +168,9 @@ mod tests {
 
     #[test]
     fn filtered_json_has_the_same_value() {
-        let line = serde_json::json!({ "name": "a\u{202e}\x7f\u{9b}\nb" }).to_string();
+        let line = serde_json::json!({ "name": "a\u{202e}\x7f\u{9b}\nb\u{e0061}" }).to_string();
         let shown = shown_json(&line);
-        assert_eq!(shown, "{\"name\":\"a\\u202e\\u007f\\u009b\\nb\"}");
+        assert_eq!(shown, "{\"name\":\"a\\u202e\\u007f\\u009b\\nb\\udb40\\udc61\"}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).ok(), serde_json::from_str(&line).ok());
     }
 }
