@@ -18,6 +18,10 @@ use crate::{
 /// The longest answer to these commands.
 const LONGEST_LINE: u64 = 8 * 1024;
 
+/// The answers to AUTH and SELECT, and to PING. A mail server, too, greets with `+OK`.
+const DONE: &str = "+OK";
+const PONG: &str = "+PONG";
+
 pub(super) struct Redis<'a> {
     user: Option<&'a str>,
     password: Option<&'a str>,
@@ -49,23 +53,23 @@ impl<'a> Redis<'a> {
         let mut stream = BufStream::new(stream);
         if let Some(password) = self.password {
             let answer = match self.user {
-                Some(user) => send(&mut stream, &["AUTH", user, password]).await,
-                None => send(&mut stream, &["AUTH", password]).await,
+                Some(user) => send(&mut stream, &["AUTH", user, password], DONE).await,
+                None => send(&mut stream, &["AUTH", password], DONE).await,
             };
             match answer {
                 // Redis had no users before version 6.
                 Err(Fault::Refused(line))
                     if self.user.is_some() && line.contains("wrong number of arguments") =>
                 {
-                    self.judge(send(&mut stream, &["AUTH", password]).await, Command::Login)?;
+                    self.judge(send(&mut stream, &["AUTH", password], DONE).await, Command::Login)?;
                 }
                 answer => self.judge(answer, Command::Login)?,
             }
         }
         if let Some(database) = self.database.filter(|database| *database != "0") {
-            self.judge(send(&mut stream, &["SELECT", database]).await, Command::Login)?;
+            self.judge(send(&mut stream, &["SELECT", database], DONE).await, Command::Login)?;
         }
-        self.judge(send(&mut stream, &["PING"]).await, Command::Ping)
+        self.judge(send(&mut stream, &["PING"], PONG).await, Command::Ping)
     }
 
     fn judge(&self, answer: Result<(), Fault>, command: Command) -> Result<(), Attempt> {
@@ -122,8 +126,8 @@ enum Fault {
     Io(io::Error),
 }
 
-/// Sends one command and reads its answer.
-async fn send(stream: &mut BufStream<Box<dyn Stream>>, words: &[&str]) -> Result<(), Fault> {
+/// Sends one command and reads its answer, which is this line or an error.
+async fn send(stream: &mut BufStream<Box<dyn Stream>>, words: &[&str], wanted: &str) -> Result<(), Fault> {
     let mut command = format!("*{}\r\n", words.len());
     for word in words {
         command += &format!("${}\r\n{word}\r\n", word.len());
@@ -134,7 +138,7 @@ async fn send(stream: &mut BufStream<Box<dyn Stream>>, words: &[&str]) -> Result
     let read = stream.take(LONGEST_LINE).read_until(b'\n', &mut line).await;
     let line = String::from_utf8_lossy(&line);
     match (line.strip_suffix("\r\n"), read.and(sent)) {
-        (Some(line), _) if line.starts_with('+') => Ok(()),
+        (Some(line), _) if line == wanted => Ok(()),
         (Some(line), _) if line.starts_with('-') => Err(Fault::Refused(line[1..].to_owned())),
         (None, Err(error)) => Err(Fault::Io(error)),
         (None, Ok(())) if line.is_empty() => {

@@ -19,16 +19,17 @@ async fn probe_once(url: &Endpoint) -> String {
     }
 }
 
-/// Answers the first command on a connection with `answer`, and every further command with `+OK`.
+/// Answers the first command on a connection with `answer`, and every further command as Redis does.
 async fn answering(answer: &'static str) -> Endpoint {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
-        let mut answers = std::iter::once(answer).chain(std::iter::repeat("+OK\r\n"));
-        let mut buffer = [0; 1024];
-        while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
-            stream.write_all(answers.next().unwrap().as_bytes()).await.unwrap();
+        let (mut first, mut buffer) = (Some(answer), [0; 1024]);
+        while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+            let is_ping = buffer[..read].ends_with(b"PING\r\n");
+            let answer = first.take().unwrap_or(if is_ping { "+PONG\r\n" } else { "+OK\r\n" });
+            stream.write_all(answer.as_bytes()).await.unwrap();
         }
     });
     Endpoint::of(&format!("redis://me:hunter2@127.0.0.1:{port}")).unwrap()
@@ -58,6 +59,14 @@ async fn an_error_that_is_not_a_rejection_is_retried() {
     let url = answering("-ERR no server connection available\r\n").await;
     let without_login = Endpoint { user: None, password: None, ..url };
     assert_eq!(probe_once(&without_login).await, "not yet: ERR no server connection available");
+}
+
+#[tokio::test]
+async fn the_greeting_of_another_server_is_no_answer_to_a_ping() {
+    let url = answering("+OK POP3 server ready\r\n").await;
+    let without_login = Endpoint { user: None, password: None, ..url };
+    let answer = probe_once(&without_login).await;
+    assert!(answer.ends_with("the answer is not from Redis"), "{answer}");
 }
 
 #[tokio::test]
