@@ -9,18 +9,13 @@ use std::{
 
 use sha2::{Digest, Sha384};
 
-use super::sql_lexer;
-use crate::{
-    failure::Failure, files, frameworks::sql, ordered::Ordered, tenants::manifest::Migration, words::hex,
-};
+use super::file_headers::FileHeaders;
+use crate::{failure::Failure, files, ordered::Ordered, tenants::manifest::Migration, words::hex};
 
 /// The depth of the search for SQL files that would not be applied; links may be circular.
 const DEPTH: u32 = 4;
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
-
-/// The beginning of a file that runs outside a transaction, as sqlx reads it.
-const NO_TRANSACTION: &str = "-- no-transaction";
 
 /// One up migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +80,8 @@ pub(crate) fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
         // As psql does; the checksum is that of the file, as sqlx's.
         let text = migration.sql.as_str();
         let sql = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-        let replaces = replaces(sql).map_err(|why| unreadable(format!("`{}`: {why}", name.display())))?;
+        let FileHeaders { replaces, no_transaction } =
+            FileHeaders::of(sql).map_err(|why| unreadable(format!("`{}`: {why}", name.display())))?;
         let file = MigrationFile {
             other_line_ends: other_line_ends(text),
             replaces,
@@ -94,7 +90,7 @@ pub(crate) fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
             path: folder.join(&name),
             sql: sql.to_owned(),
             checksum: migration.checksum.into_owned(),
-            no_transaction: sql.starts_with(NO_TRANSACTION),
+            no_transaction,
         };
         // A NUL would end the message to the server in the middle of the file.
         if file.sql.contains('\0') {
@@ -153,22 +149,6 @@ fn other_line_ends(text: &str) -> Option<Vec<u8>> {
     (other != text).then(|| Sha384::digest(other).to_vec())
 }
 
-/// The ranges in `-- replaces: 1-42, 44` among the comments before the first statement.
-fn replaces(text: &str) -> Result<Vec<String>, String> {
-    let comments = sql_lexer::comments_before_code(text).lines().map(str::trim);
-    let lists = comments.filter_map(|line| {
-        let (word, list) = line.strip_prefix("--")?.trim_start_matches('-').trim().split_once(':')?;
-        word.eq_ignore_ascii_case("replaces").then_some(list)
-    });
-    let ranges = lists.flat_map(|list| list.split(',')).map(str::trim).filter(|range| !range.is_empty());
-    ranges
-        .map(|range| match sql::range(range) {
-            Some(versions) if versions.start() <= versions.end() => Ok(range.to_owned()),
-            _ => Err(format!("`-- replaces: {range}` is neither a version nor a range such as `1-42`")),
-        })
-        .collect()
-}
-
 fn chain(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) if !error.to_string().contains(&source.to_string()) => format!("{error}: {source}"),
@@ -217,21 +197,6 @@ mod tests {
         assert!(files.iter().map(|file| &*file.sql).eq(["-- no-transaction\nVACUUM", "SELECT 1"]));
         // The checksum is that of sqlx.
         assert_eq!(files[1].checksum, Sha384::digest("\u{feff}SELECT 1").to_vec());
-    }
-
-    #[test]
-    fn a_baseline_is_declared_in_the_comments_before_the_first_statement() {
-        for (text, found) in [
-            ("-- replaces: 1-3, 5\nSELECT 1", &["1-3", "5"][..]),
-            ("/* a\n licence */\n\n--Replaces: 0001-0042\r\nSELECT 1", &["0001-0042"]),
-            ("SELECT 1;\n-- replaces: 1", &[]),
-            ("-- it replaces: 1", &[]),
-        ] {
-            assert_eq!(replaces(text).unwrap(), found, "{text}");
-        }
-        for text in ["-- replaces: 3-x", "-- replaces: 3-1", "-- replaces: -1"] {
-            assert!(replaces(text).is_err(), "{text}");
-        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod creation;
 mod derived;
 mod engine;
 pub(crate) mod examined;
+pub(crate) mod file_headers;
 pub(crate) mod history;
 mod lock_state;
 pub(crate) mod migrations;

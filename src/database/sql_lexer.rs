@@ -153,7 +153,8 @@ fn tokens(sql: &str) -> impl Iterator<Item = Token<'_>> {
             if first.is_whitespace() {
                 at += first.len_utf8();
             } else if rest.starts_with("--") {
-                at += rest.find('\n').unwrap_or(rest.len());
+                // PostgreSQL also ends it at a CR alone.
+                at += rest.find(['\n', '\r']).unwrap_or(rest.len());
             } else if rest.starts_with("/*") {
                 at += comment(rest);
             } else {
@@ -249,6 +250,12 @@ mod tests {
         let split: Vec<_> = split(sql).map(|(start, text)| (start, text.trim())).collect();
         let rule = "CREATE RULE r AS ON INSERT TO a DO ALSO (SELECT 1; SELECT 2);;";
         assert_eq!(split, [(9, "VACUUM a;"), (19, rule), (19 + rule.len() + 1, "(SELECT 3);")]);
+    }
+
+    #[test]
+    fn a_carriage_return_ends_a_comment() {
+        let split: Vec<_> = split("-- first\rVACUUM a;\r-- second\rVACUUM b;").collect();
+        assert_eq!(split, [(9, "VACUUM a;\r-- second\r"), (29, "VACUUM b;")]);
     }
 
     #[test]
