@@ -25,7 +25,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     sync::oneshot,
     task::AbortHandle,
@@ -177,6 +177,16 @@ async fn accept(listener: TcpListener, source: Arc<Source>) {
 }
 
 async fn serve(stream: TcpStream, source: Arc<Source>) {
+    let mut stream = answer(stream, source).await;
+    let mut rest = [0; 512];
+    let drained = async { while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {} };
+    if Deadline::after(LINGER).limit(drained).await.is_err() {
+        close_first(stream).await;
+    }
+}
+
+/// Answers the requests of one client, and returns its connection after the last one.
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(stream: S, source: Arc<Source>) -> S {
     let service = service_fn(move |request| ready(Ok::<_, Infallible>(source.respond(&request))));
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -184,12 +194,17 @@ async fn serve(stream: TcpStream, source: Arc<Source>) {
         .serve_connection(TokioIo::new(stream), service);
     // An invalid request also has its response.
     let _ = poll_fn(|context| connection.poll_without_shutdown(context)).await;
-    let mut stream = connection.into_parts().io.into_inner();
-    let mut rest = [0; 512];
-    let drained = async { while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {} };
-    if Deadline::after(LINGER).limit(drained).await.is_err() {
-        close_first(stream).await;
-    }
+    connection.into_parts().io.into_inner()
+}
+
+/// Answers the requests in a stream.
+#[cfg(any(test, fuzzing))]
+pub(crate) async fn answer_stream<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    output: Output,
+    pages: Box<Pages>,
+) -> S {
+    answer(stream, Arc::new(Source { output, pages })).await
 }
 
 /// Closes before the client does, without TIME_WAIT: once the response is acknowledged, it drops incoming packets, sends

@@ -26,6 +26,8 @@ pub(crate) mod template;
 
 use std::{ops::Deref, rc::Rc, time::Duration};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::postgres::read_checked;
 pub(crate) use self::{
     creation::{Column, CommitMarker, Creation, NewDomain, RegistryRow, nonce},
     derived::{Derived, TableSet},

@@ -1,34 +1,39 @@
 //! The laws that hold for every input. `scripts/fuzz` searches for an input that breaks one; the unit tests check them for
 //! the kept corpus and for random changes of it.
 
+mod connections;
+mod files;
 mod input;
-mod laws;
+mod output;
 mod stream;
 
-/// A law, with the name of its target and of its folder in `fuzz/corpus`. A broken law panics.
+/// A law, with its name, which its folder in `fuzz/corpus` also has. A broken law panics.
 type Law = (&'static str, fn(&[u8]));
 
-const LAWS: [Law; 11] = [
-    ("mask", laws::mask),
-    ("terminal", laws::terminal),
-    ("configuration", laws::configuration),
-    ("manifest", laws::manifest),
-    ("ledger", laws::ledger),
-    ("sql", laws::sql),
-    ("names", laws::names),
-    ("exports", laws::exports),
-    ("http", laws::http),
-    ("redis", laws::redis),
-    ("amqp", laws::amqp),
+const LAWS: [Law; 14] = [
+    ("mask", output::mask),
+    ("terminal", output::terminal),
+    ("configuration", files::configuration),
+    ("manifest", files::manifest),
+    ("ledger", files::ledger),
+    ("sql", files::sql),
+    ("headers", files::headers),
+    ("names", files::names),
+    ("exports", files::exports),
+    ("endpoint", connections::endpoint),
+    ("http", connections::http),
+    ("redis", connections::redis),
+    ("amqp", connections::amqp),
+    ("message-lengths", connections::message_lengths),
 ];
 
-/// Checks the law of a target for one input.
+/// Checks the law with this name for one input.
 ///
 /// # Panics
 ///
 /// If the law is broken, or no law has this name.
 pub fn check(name: &str, input: &[u8]) {
-    let law = LAWS.iter().find(|(target, _)| *target == name);
+    let law = LAWS.iter().find(|(law, _)| *law == name);
     assert!(law.is_some(), "no law is named `{name}`");
     if let Some((_, law)) = law {
         law(input);
@@ -84,7 +89,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "no law is named")]
-    fn an_unknown_target_is_an_error() {
+    fn an_unknown_law_is_an_error() {
         check("other", b"");
     }
 }

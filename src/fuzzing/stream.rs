@@ -1,4 +1,4 @@
-//! A connection to a server that sends the bytes of a fuzzer and reads everything.
+//! A connection to a peer that sends the bytes of a fuzzer and reads everything.
 
 use std::{
     io,
@@ -12,13 +12,15 @@ pub(super) struct Peer {
     bytes: Vec<u8>,
     at: usize,
     piece: usize,
+    /// What the peer has read.
+    pub(super) written: Vec<u8>,
 }
 
 impl Peer {
     /// Gives the bytes in pieces whose length is in the first one, then the end.
     pub(super) fn new(bytes: &[u8]) -> Self {
         let piece = bytes.first().map_or(1, |byte| usize::from(*byte) + 1);
-        Self { bytes: bytes.to_vec(), at: 1, piece }
+        Self { bytes: bytes.to_vec(), at: 1, piece, written: Vec::new() }
     }
 }
 
@@ -37,7 +39,8 @@ impl AsyncRead for Peer {
 }
 
 impl AsyncWrite for Peer {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.written.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 

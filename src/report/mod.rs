@@ -100,6 +100,11 @@ pub(crate) struct Files {
 pub(crate) struct Shared(Arc<Mutex<StartupStatus>>, Instant);
 
 impl Shared {
+    /// The status of a start-up that begins now.
+    pub(crate) fn new() -> Self {
+        Self(Arc::default(), Instant::now())
+    }
+
     /// A copy of the status, and the elapsed time.
     pub(crate) fn now(&self) -> (StartupStatus, Duration) {
         (self.0.lock().unwrap_or_else(PoisonError::into_inner).clone(), self.1.elapsed())
@@ -116,7 +121,7 @@ impl Report {
             groups: RefCell::default(),
             throttle: RefCell::default(),
             silent_steps: RefCell::default(),
-            status: Shared(Arc::default(), Instant::now()),
+            status: Shared::new(),
             termination: termination::path(env),
             files,
             writer: FileWriter::default(),

@@ -78,6 +78,12 @@ impl MessageLimits {
         Ok(())
     }
 
+    /// The number of stored bytes.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn stored(&self) -> usize {
+        self.header.len() + self.content.len() + self.parameters.iter().map(Vec::len).sum::<usize>()
+    }
+
     /// Keeps an authentication message, a parameter, and the number of columns.
     fn examine(&mut self, part: &[u8]) {
         let kept = match self.header.first() {

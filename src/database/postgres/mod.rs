@@ -49,6 +49,8 @@ mod tls;
 mod writer;
 
 use self::handle::{LEDGER, QUERY_CANCELED};
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::stream::read_checked;
 pub(crate) use self::{
     databases::{DatabasesSession, TenantDatabases},
     handle::Postgres,

@@ -43,8 +43,26 @@ impl<S: AsyncRead + Unpin> AsyncRead for Checked<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        Poll::Ready(self.limits.check(&buf.filled()[before..]))
+        let checked = self.limits.check(&buf.filled()[before..]);
+        if checked.is_err() {
+            // A read that fails returns no bytes.
+            buf.set_filled(before);
+        }
+        Poll::Ready(checked)
     }
+}
+
+/// Reads a server's bytes to their end or to the first error: the bytes for the driver, the error, and the size of what the
+/// limits store.
+#[cfg(any(test, fuzzing))]
+pub(crate) async fn read_checked(
+    server: impl AsyncRead + Unpin,
+    negotiates: bool,
+) -> (Vec<u8>, Option<String>, usize) {
+    let mut checked = Checked { inner: server, limits: MessageLimits::new(negotiates), end_point: None };
+    let mut passed = Vec::new();
+    let read = tokio::io::AsyncReadExt::read_to_end(&mut checked, &mut passed).await;
+    (passed, read.err().map(|error| error.to_string()), checked.limits.stored())
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Checked<S> {

@@ -1,10 +1,8 @@
-//! One law for each kind of input that comes from outside.
+//! The laws for files: configuration, manifest, migrations, exports, and the rows of a ledger.
 
 use std::path::Path;
 
-use futures_util::future::FutureExt;
-
-use super::{input::Input, stream::Peer};
+use super::input::Input;
 use crate::{
     actions::expectation,
     config::{
@@ -12,60 +10,15 @@ use crate::{
         exported,
         file_pattern::{FilePattern, IdTemplate},
         load,
-        url::Endpoint,
     },
-    database::sql_locks,
+    database::{file_headers::FileHeaders, sql_locks},
     failure::{Failure, chain},
     frameworks,
-    net::http::Request,
-    report::{
-        mask::{Lines, Mask},
-        terminal_filter,
-    },
-    steps::wait,
     tenants::{
         inspection::LedgerRow,
         manifest::{Expected, Manifest, Migration},
     },
 };
-
-/// A secret survives in no cut of a text into lines.
-pub(super) fn mask(bytes: &[u8]) {
-    let mut input = Input::new(bytes);
-    let secret: String = input.text().split_whitespace().collect();
-    // A shorter secret is masked only as a whole word of its own line.
-    if secret.chars().count() < 12 || secret.chars().any(char::is_control) {
-        return;
-    }
-    let (before, after, cut) = (input.text(), input.text(), usize::from(input.byte()));
-    let cut = secret.floor_char_boundary(cut % secret.len());
-    let mask = Mask::default().with([secret.clone()].into_iter());
-    let mut lines = Lines::default();
-    let text = format!("{before} {}\n{} {after}", &secret[..cut], &secret[cut..]);
-    let shown: Vec<String> = text.split('\n').map(|line| lines.mask(&mask, line).into_owned()).collect();
-    let has = |text: &str| text.contains(&secret);
-    assert!(!has(&shown.concat()), "{text:?} is shown as {shown:?}");
-    let whole = format!("{before} {secret} {after}");
-    assert!(!has(&mask.apply(&whole)), "{whole:?}");
-}
-
-/// A printed line contains nothing that controls a terminal, except for a tab, and is one line.
-pub(super) fn terminal(bytes: &[u8]) {
-    let text = String::from_utf8_lossy(bytes);
-    let is_harmless = |c: char| {
-        (c == '\t' || !c.is_control())
-            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    for shown in [
-        terminal_filter::escaped(&text).into_owned(),
-        terminal_filter::shown(terminal_filter::line(&text).trim_end_matches('\n')).into_owned(),
-        terminal_filter::shown_json(&text).into_owned(),
-    ] {
-        // Colours that the program itself has painted.
-        let shown = terminal_filter::without_colour(&shown).into_owned();
-        assert!(shown.chars().all(is_harmless), "{text:?} is shown as {shown:?}");
-    }
-}
 
 /// A configuration is valid, or each of its errors can be shown.
 pub(super) fn configuration(bytes: &[u8]) {
@@ -143,6 +96,22 @@ pub(super) fn sql(bytes: &[u8]) {
     }
 }
 
+/// A header of a migration file is written in it, however its lines end, and belongs to no statement.
+pub(super) fn headers(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes).replace('\r', "");
+    let found = FileHeaders::of(&text);
+    for ends in ["\r\n", "\r", " \t\n"] {
+        assert_eq!(FileHeaders::of(&text.replace('\n', ends)), found, "{text:?} with {ends:?}");
+    }
+    match found {
+        Ok(headers) => assert!(headers.replaces.iter().all(|range| text.contains(range)), "{headers:?}"),
+        Err(why) => assert!(text.split([',', ':', '\n']).any(|range| why.contains(range.trim())), "{why}"),
+    }
+    let statements = |text: &str| sql_locks::statements(text, false).map(|one| one.sql).collect::<Vec<_>>();
+    let headed = format!("-- no-transaction\n-- replaces: 1-2\n{text}");
+    assert_eq!(statements(&headed), statements(&text), "{text:?}");
+}
+
 /// A file has an identifier, or the error says why not.
 pub(super) fn names(bytes: &[u8]) {
     let mut input = Input::new(bytes);
@@ -165,40 +134,5 @@ pub(super) fn exports(bytes: &[u8]) {
             }
         }
         Err(why) => assert!(!why.is_empty()),
-    }
-}
-
-/// The answer of an HTTP server is read to its end, or is an error.
-pub(super) fn http(bytes: &[u8]) {
-    let mut peer = Peer::new(bytes);
-    let request = Request { method: "GET", host: "h", target: "/", headers: "", body: b"" };
-    let ended = async {
-        let answer = request.send(&mut peer).await?;
-        assert!((200..1000).contains(&answer.status), "{}", answer.status);
-        answer.body(&mut peer).await
-    };
-    assert!(ended.now_or_never().is_some(), "it waits for more than the peer sends");
-}
-
-/// Redis is ready only after its own answer.
-pub(super) fn redis(bytes: &[u8]) {
-    let Ok(url) = Endpoint::of("redis://user:a-password@h/3") else { return };
-    let is_ready = wait::redis::is_ready(&url, Box::new(Peer::new(bytes))).now_or_never();
-    assert!(is_ready.is_some(), "it waits for more than the peer sends");
-    if is_ready == Some(true) {
-        assert!(bytes.contains(&b'+'));
-    }
-}
-
-/// A broker is ready only after the answers of the handshake.
-pub(super) fn amqp(bytes: &[u8]) {
-    let Ok(url) = Endpoint::of("amqp://user:a-password@h/v") else { return };
-    let is_ready = wait::amqp::is_ready(&url, Peer::new(bytes)).now_or_never();
-    assert!(is_ready.is_some(), "it waits for more than the peer sends");
-    if is_ready == Some(true) {
-        // Start, tune and open-ok.
-        for method in [[0, 10, 0, 10], [0, 10, 0, 30], [0, 10, 0, 41]] {
-            assert!(bytes.windows(4).any(|four| four == method));
-        }
     }
 }

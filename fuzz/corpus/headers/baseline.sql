@@ -1,0 +1,3 @@
+-- no-transaction
+-- replaces: 1-42, 44
+CREATE INDEX i ON t (a);

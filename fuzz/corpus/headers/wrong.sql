@@ -1,0 +1,2 @@
+-- replaces: 3-x
+SELECT 1
