@@ -5,6 +5,7 @@ mod connections;
 mod files;
 mod input;
 mod output;
+mod spellings;
 mod stream;
 
 /// A law, with its name, which its folder in `fuzz/corpus` also has. A broken law panics.

@@ -1,29 +1,53 @@
 //! The laws for output: the mask and the filter for terminals.
 
-use super::input::Input;
+use super::{input::Input, spellings::spellings};
 use crate::report::{
     mask::{Lines, Mask},
     terminal_filter,
 };
 
-/// A secret survives in no cut of a text into lines.
+/// A shorter secret is masked only as a whole word of its own line.
+const SHORTEST: usize = 12;
+/// A part of this length of a spelled secret would be too much: two to eight characters.
+const PART: usize = 24;
+
+/// A secret survives in no spelling and in no cut of a text into lines.
 pub(super) fn mask(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let secret: String = input.text().split_whitespace().collect();
-    // A shorter secret is masked only as a whole word of its own line.
-    if secret.chars().count() < 12 || secret.chars().any(char::is_control) {
+    let escapes = secret.matches(['\\', '%', '&']).count();
+    // More escapes are not decoded.
+    if secret.chars().count() < SHORTEST
+        || secret.contains(|c: char| c.is_control() || c == '*')
+        || escapes > 2
+    {
         return;
     }
-    let (before, after, cut) = (input.text(), input.text(), usize::from(input.byte()));
-    let cut = secret.floor_char_boundary(cut % secret.len());
+    let (before, after) = (input.text(), input.text());
+    let cuts: Vec<usize> = (0..2).map(|_| usize::from(input.byte())).collect();
     let mask = Mask::default().with([secret.clone()].into_iter());
-    let mut lines = Lines::default();
-    let text = format!("{before} {}\n{} {after}", &secret[..cut], &secret[cut..]);
-    let shown: Vec<String> = text.split('\n').map(|line| lines.mask(&mask, line).into_owned()).collect();
-    let has = |text: &str| text.contains(&secret);
-    assert!(!has(&shown.concat()), "{text:?} is shown as {shown:?}");
-    let whole = format!("{before} {secret} {after}");
-    assert!(!has(&mask.apply(&whole)), "{whole:?}");
+    for spelled in spellings(&secret) {
+        let whole = format!("{before} {spelled} {after}");
+        let shown = mask.apply(&whole);
+        let length = PART.min(spelled.len());
+        for from in (0..=spelled.len() - length).filter(|from| spelled.is_char_boundary(*from)) {
+            let part = &spelled[from..spelled.ceil_char_boundary(from + length)];
+            let is_foreign = before.contains(part) || after.contains(part);
+            assert!(is_foreign || !shown.contains(part), "{whole:?} is shown as {shown:?}");
+        }
+        // A cut may separate the escapes of an escape.
+        if escapes > 0 && spelled != secret {
+            continue;
+        }
+        let mut cut = spelled.clone();
+        for place in &cuts {
+            cut.insert(cut.floor_char_boundary(place % cut.len()), '\n');
+        }
+        let mut lines = Lines::default();
+        let text = format!("{before} {cut} {after}");
+        let shown: Vec<String> = text.split('\n').map(|line| lines.mask(&mask, line).into_owned()).collect();
+        assert!(!shown.concat().contains(&spelled), "{text:?} is shown as {shown:?}");
+    }
 }
 
 /// A printed line contains nothing that controls a terminal or is invisible, except for a tab, and is one line. A value

@@ -34,6 +34,8 @@ const MASK: &str = "********";
 const SHORTEST: usize = 4;
 /// The base64 of a shorter value is not specific enough.
 const SHORTEST_BASE64: usize = 6;
+/// A shell's spellings of a quote inside quotes.
+const SHELL_QUOTES: [&str; 2] = ["'\\''", "'\"'\"'"];
 /// A beginning of a secret of this length is masked at the end of a line, before its rest is known.
 const PART: usize = 8;
 
@@ -103,14 +105,17 @@ impl Tables {
         let (mut plain, mut decoded) = (Vec::new(), Vec::new());
         for value in secrets.iter().flat_map(|secret| parts(secret)) {
             let mut spelled = vec![value.as_bytes().to_vec()];
-            // Forms encode a blank as a plus; Latin-1 encodes an accented letter as one byte.
+            // Forms encode a blank as a plus; Latin-1 and Python encode an accented letter as one byte.
             if value.contains(' ') {
                 spelled.push(value.replace(' ', "+").into_bytes());
             }
-            if !value.is_ascii()
-                && let Ok(latin) = value.chars().map(|c| u8::try_from(u32::from(c))).collect()
-            {
-                spelled.push(latin);
+            if value.contains('\'') {
+                spelled.extend(SHELL_QUOTES.map(|quote| value.replace('\'', quote).into_bytes()));
+            }
+            if !value.is_ascii() {
+                let latin =
+                    |c: char| u8::try_from(u32::from(c)).map_or(c.to_string().into(), |byte| vec![byte]);
+                spelled.push(value.chars().flat_map(latin).collect());
             }
             spelled.extend(base64(value.as_bytes()));
             let digits = hex(value.as_bytes());
@@ -285,6 +290,11 @@ mod tests {
             ("hunter\\x222\\u003c3/x y", MASK),
             ("echo 'it'\\''s-secret'", "echo '********'"),
             ("echo it\\'s-secret", "echo ********"),
+            ("echo 'it'\"'\"'s-secret'", "echo '********'"),
+            (
+                r#"{"run":"echo 'it'\\''s-secret', 'it'\"'\"'s-secret'"}"#,
+                r#"{"run":"echo '********', '********'"}"#,
+            ),
             ("\\x636f72726563742d686f727365 or 636F72726563742D686F727365", "\\x******** or ********"),
             ("correct-hors", "********"),
             ("corre", "corre"),

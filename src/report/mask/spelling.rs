@@ -1,5 +1,5 @@
-//! The normal form of a text, with decoded percent, backslash, HTML and shell escapes and without blanks. All spellings
-//! of a secret have the same normal form. Pure.
+//! The normal form of a text, with decoded percent, backslash and HTML escapes and without blanks. All these spellings of
+//! a secret have the same normal form. Pure.
 
 /// The maximum number of nested escapes.
 const ROUNDS: usize = 4;
@@ -10,6 +10,12 @@ pub(super) struct Normal {
     pub(super) bytes: Vec<u8>,
     pub(super) places: Vec<(usize, usize)>,
 }
+
+/// The backslashes at the end of a text that may belong to nested escapes.
+const MOST_BACKSLASHES: usize = 8;
+
+const ENTITIES: [(&[u8], char); 5] =
+    [(b"amp", '&'), (b"lt", '<'), (b"gt", '>'), (b"quot", '"'), (b"apos", '\'')];
 
 /// Whether the text may contain an escape.
 pub(super) fn is_escaped(text: &[u8]) -> bool {
@@ -38,21 +44,29 @@ pub(super) fn normal(text: &[u8], decode: bool) -> Normal {
 
 /// The number of bytes at the end that may be the beginning of an escape.
 pub(super) fn unfinished(text: &[u8]) -> usize {
-    let tail = &text[text.len().saturating_sub(8)..];
-    let Some(at) = tail.iter().rposition(|byte| matches!(byte, b'\\' | b'%' | b'&')) else { return 0 };
-    let rest = &tail[at + 1..];
-    let hex = |bytes: &[u8]| bytes.iter().all(u8::is_ascii_hexdigit);
-    let is_part = match (tail[at], rest) {
-        (b'%', rest) => rest.len() < 2 && hex(rest),
-        (b'&', rest) => {
-            rest.len() < 7 && rest.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'#')
+    let mut at = 0;
+    while at < text.len() && !is_unfinished(&text[at..]) {
+        at += escape(&text[at..]).map_or(1, |(_, length)| length);
+    }
+    let backslashes = text[..at].iter().rev().take(MOST_BACKSLASHES).take_while(|byte| **byte == b'\\');
+    text.len() - at + backslashes.count()
+}
+
+fn is_unfinished(text: &[u8]) -> bool {
+    let hex = |digits: &[u8], length| digits.len() < length && digits.iter().all(u8::is_ascii_hexdigit);
+    match text {
+        [b'\\'] => true,
+        [b'%', rest @ ..] | [b'\\', b'x', rest @ ..] => hex(rest, 2),
+        [b'\\', b'u', b'{', rest @ ..] | [b'&', b'#', b'x' | b'X', rest @ ..] => hex(rest, 7),
+        [b'\\', b'u', b'd' | b'D', b'8'..=b'9' | b'a'..=b'b' | b'A'..=b'B', _, _, low @ ..] => {
+            matches!(low, [] | [b'\\']) || low.strip_prefix(b"\\u").is_some_and(|low| hex(low, 4))
         }
-        (_, []) => true,
-        (_, [b'x', rest @ ..]) => rest.len() < 2 && hex(rest),
-        (_, [b'u', rest @ ..]) => rest.len() < 4 && hex(rest.strip_prefix(b"{").unwrap_or(rest)),
+        [b'\\', b'u', rest @ ..] => hex(rest, 4),
+        [b'\\', b'U', rest @ ..] => hex(rest, 8),
+        [b'&', b'#', rest @ ..] => rest.len() < 8 && rest.iter().all(u8::is_ascii_digit),
+        [b'&', rest @ ..] => ENTITIES.iter().any(|(name, _)| name.starts_with(rest)),
         _ => false,
-    };
-    if is_part { tail.len() - at } else { 0 }
+    }
 }
 
 fn decoded(text: &Normal) -> Normal {
@@ -60,14 +74,7 @@ fn decoded(text: &Normal) -> Normal {
     let mut decoded = Normal::default();
     let mut at = 0;
     while at < bytes.len() {
-        let (character, length) = match bytes[at] {
-            b'%' => percent(&bytes[at..]),
-            b'\\' => backslash(&bytes[at..]),
-            b'&' => entity(&bytes[at..]),
-            b'\'' => quote(&bytes[at..]),
-            _ => None,
-        }
-        .unwrap_or((Character::Byte(bytes[at]), 1));
+        let (character, length) = escape(&bytes[at..]).unwrap_or((Character::Byte(bytes[at]), 1));
         let place = (places[at].0, places[at + length - 1].1);
         let mut buffer = [0; 4];
         let character: &[u8] = match character {
@@ -91,6 +98,16 @@ enum Character {
 
 type Decoded = Option<(Character, usize)>;
 
+/// The character that an escape at the beginning of the text means, and the length of the escape.
+fn escape(text: &[u8]) -> Decoded {
+    match text.first()? {
+        b'%' => percent(text),
+        b'\\' => backslash(text),
+        b'&' => entity(text),
+        _ => None,
+    }
+}
+
 fn percent(text: &[u8]) -> Decoded {
     Some((Character::Byte(u8::try_from(number(text.get(1..3)?, 16)?).ok()?), 3))
 }
@@ -108,6 +125,9 @@ fn backslash(text: &[u8]) -> Decoded {
             byte(u8::try_from(digits).ok()?, 4)
         }
         b'u' => unicode(text).or_else(|| byte(b'u', 2)),
+        b'U' if let Some(character) = text.get(2..10).and_then(code_point) => {
+            Some((Character::Char(character), 10))
+        }
         b'0'..=b'7' if let Some(digits) = text.get(1..4).and_then(|digits| number(digits, 8)) => {
             byte(u8::try_from(digits).ok()?, 4)
         }
@@ -119,7 +139,7 @@ fn backslash(text: &[u8]) -> Decoded {
 fn unicode(text: &[u8]) -> Decoded {
     if text.get(2) == Some(&b'{') {
         let end = text.iter().take(12).position(|byte| *byte == b'}')?;
-        return Some((Character::Char(char::from_u32(number(text.get(3..end)?, 16)?)?), end + 1));
+        return Some((Character::Char(code_point(text.get(3..end)?)?), end + 1));
     }
     let first = number(text.get(2..6)?, 16)?;
     if let Some(character) = char::from_u32(first) {
@@ -133,24 +153,15 @@ fn unicode(text: &[u8]) -> Decoded {
 fn entity(text: &[u8]) -> Decoded {
     let end = text.iter().take(10).position(|byte| *byte == b';')?;
     let character = match &text[1..end] {
-        b"amp" => '&',
-        b"lt" => '<',
-        b"gt" => '>',
-        b"quot" => '"',
-        b"apos" => '\'',
-        [b'#', b'x' | b'X', digits @ ..] => char::from_u32(number(digits, 16)?)?,
+        [b'#', b'x' | b'X', digits @ ..] => code_point(digits)?,
         [b'#', digits @ ..] => char::from_u32(number(digits, 10)?)?,
-        _ => return None,
+        name => ENTITIES.iter().find(|(known, _)| *known == name)?.1,
     };
     Some((Character::Char(character), end + 1))
 }
 
-/// A shell's escape of a quote inside quotes.
-fn quote(text: &[u8]) -> Decoded {
-    ["'\\''", "'\"'\"'"]
-        .iter()
-        .find(|spelled| text.starts_with(spelled.as_bytes()))
-        .map(|spelled| (Character::Byte(b'\''), spelled.len()))
+fn code_point(digits: &[u8]) -> Option<char> {
+    char::from_u32(number(digits, 16)?)
 }
 
 fn number(digits: &[u8], base: u32) -> Option<u32> {
@@ -171,7 +182,7 @@ mod tests {
             "a%22b%27c%5Cd%2Fe%20%C3%A9%0A%26%3C%2541",
             "a%22b'c%5cd/e+é%0a%26%3c%2541".replace('+', "%20").as_str(),
             "a&quot;b&#39;c\\d/e é\n&amp;&lt;%41",
-            "'a\"b'\\''c\\d/e é\n&<%41'".trim_matches('\''),
+            "a\"b'c\\d/e \\U000000e9\n&<%41",
             "a\\x22b\\x27c\\x5cd/e \\u00e9\\u{a}\\x26\\u003c%41",
         ] {
             let found = normal(spelled.as_bytes(), true).bytes;
@@ -187,8 +198,23 @@ mod tests {
 
     #[test]
     fn the_beginning_of_an_escape_is_detected() {
-        for (text, length) in [("a\\", 1), ("a%4", 2), ("a%41", 0), ("a\\u00e", 5), ("a &am", 3), ("abc", 0)]
-        {
+        for (text, length) in [
+            ("a\\", 1),
+            ("a\\\\", 2),
+            ("a\\'\\", 1),
+            ("a%4", 2),
+            ("a%41", 0),
+            ("a\\u00e", 5),
+            ("a\\u00e9", 0),
+            ("a\\ud83d", 6),
+            ("a\\ud83d\\ude0", 11),
+            ("a\\U0001f60", 9),
+            ("a\\u{1f600", 8),
+            ("a &am", 3),
+            ("a &ab", 0),
+            ("a&#x1f600", 8),
+            ("abc", 0),
+        ] {
             assert_eq!(unfinished(text.as_bytes()), length, "{text}");
         }
     }
