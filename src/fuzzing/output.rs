@@ -16,8 +16,8 @@ pub(super) fn mask(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let secret: String = input.text().split_whitespace().collect();
     let escapes = secret.matches(['\\', '%', '&']).count();
-    // More escapes are not decoded.
-    if secret.chars().count() < SHORTEST
+    // An escape shortens the secret, and more escapes are not decoded.
+    if secret.chars().count() < SHORTEST * (1 + escapes)
         || secret.contains(|c: char| c.is_control() || c == '*')
         || escapes > 2
     {
