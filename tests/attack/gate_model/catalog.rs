@@ -1,28 +1,29 @@
 //! The SQL that makes a tenant as the model describes it: its ledger, its tables and its views.
 
 use super::{
-    framework::Framework,
-    model::{State, Table, Tenant},
+    framework::{self, Framework},
+    model::{IGNORED, Presence, State, Table, Tenant, UNKNOWN},
     runner::Migration,
 };
 
-/// The statements for one tenant, whose schema is current.
+/// The statements for one tenant, whose schema is the current one.
 pub fn make(framework: &Framework, tenant: &Tenant, migrations: &[Migration]) -> String {
     let mut sql = String::new();
-    if tenant.ledger {
+    if tenant.presence == Presence::Whole {
         sql += &format!("CREATE TABLE {};", framework.ledger);
         for (number, state, altered) in &tenant.rows {
             let Migration { id, checksum, .. } = &migrations[*number];
             let checksum = if *altered { checksum.chars().rev().collect() } else { checksum.clone() };
             sql += &insert(framework, *number, id, &checksum, *state);
         }
-        if tenant.unknown {
-            sql += &insert(framework, 9, framework.unknown, "ab", State::Applied);
+        let others = [(UNKNOWN, tenant.unknown.then_some(framework.unknown)), (IGNORED, tenant.ignored)];
+        for (number, id) in others {
+            sql += &id.map_or_else(String::new, |id| insert(framework, number, id, "ab", State::Applied));
         }
     }
     for (k, table) in tenant.tables.iter().enumerate() {
         sql += &match table {
-            Table::Whole => super::framework::table(k),
+            Table::Whole => framework::table(k),
             Table::Absent => String::new(),
             Table::WithoutColumn => format!("CREATE TABLE m{k} (a int);"),
             Table::View => format!("CREATE VIEW m{k} AS SELECT 1 AS a, 2 AS b;"),
