@@ -13,4 +13,5 @@ mod project;
 mod proxy;
 mod replicas;
 mod sqlite;
+mod tenants;
 mod tries;

@@ -19,7 +19,7 @@ pub fn attack<T>(
     mut tries: Vec<(String, T)>,
     mut run: impl FnMut(&str, &T, &mut Rng),
 ) {
-    let seed = number("PORTCULLIS_ATTACK_SEED").unwrap_or(1);
+    let seed = seed();
     let only = number("PORTCULLIS_ATTACK_TRY");
     let end = seconds().map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let all = tries.len();
@@ -64,6 +64,10 @@ pub fn attack<T>(
 /// The time of each kind in `make attack`.
 pub fn seconds() -> Option<u64> {
     number("PORTCULLIS_ATTACK_SECONDS")
+}
+
+pub fn seed() -> u64 {
+    number("PORTCULLIS_ATTACK_SEED").unwrap_or(1)
 }
 
 fn number(name: &str) -> Option<u64> {
