@@ -181,4 +181,19 @@ proptest! {
         }
         prop_assert!(done.iter().all(|done| *done));
     }
+
+    #[test]
+    fn without_one_step_exactly_the_steps_that_it_precedes_are_never_started(plan in plans(), left in any::<prop::sample::Index>()) {
+        prop_assume!(!plan.steps.is_empty());
+        let left = left.index(plan.steps.len());
+        let mut done = vec![false; plan.steps.len()];
+        while let Some(next) = plan.ready(&done).into_iter().find(|step| *step != left) {
+            done[next] = true;
+        }
+        for (step, done) in done.into_iter().enumerate().skip(left) {
+            let before = plan.predecessors(step);
+            prop_assert_eq!(before.len(), step + 1);
+            prop_assert_eq!(before[left], step != left && !done);
+        }
+    }
 }
