@@ -5,8 +5,10 @@ use serde_json::Value;
 
 use super::{lock::until_migrating, on_both_engines};
 use crate::support::{
+    portcullis::Portcullis,
     project::{Project, sh},
     sample::{Engine, Sample},
+    server::Server,
 };
 
 on_both_engines! {
@@ -186,4 +188,26 @@ fn once() -> Project {
 fn history(sample: &Sample) -> Vec<Value> {
     let text = sample.portcullis.run(["history", "--format", "json"]).exits(0).stdout;
     serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn a_server_that_commits_asynchronously_loses_nothing_that_a_run_has_recorded() {
+    let mut server = Server::start("synchronous_commit = off\nwal_writer_delay = 10s");
+    let config = "[database]\nurl = \"${DATABASE_URL}\"\n\
+        [tenants]\nregistry = { table = \"tenants\", schema_column = \"name\" }\n\
+        [migrations]\nshared = \"shared\"\ntenant = \"tenant\"\nmanifest = { auto = true }\n\
+        [server]\ncommand = [\"echo\", \"the server started\"]\n\
+        [[step]]\nname = \"shared schema\"\nmigrate.shared = {}\n\
+        [[step]]\nname = \"demo tenant\"\nbootstrap = { tenants = [\"demo\"] }\n\
+        [[step]]\nname = \"gate\"\nverify = { tenants = \"all\" }\n";
+    let portcullis = Portcullis::new()
+        .env("DATABASE_URL", &server.url("postgres"))
+        .config(config)
+        .file("shared/1_tenants.sql", "CREATE TABLE tenants (name text PRIMARY KEY);\n")
+        .file("tenant/1_item.sql", "CREATE TABLE item (n bigint);\n");
+    portcullis.run(["run"]).exits(0).prints("the server started");
+    server.signal(Signal::SIGQUIT);
+    server.restart();
+    portcullis.run(["verify"]).exits(0).prints("1 tenant");
+    assert_eq!(server.column("postgres", "SELECT name FROM tenants"), ["demo"]);
 }

@@ -27,6 +27,11 @@ const DIALECT: Dialect = Dialect {
     timestamp: "timestamptz",
 };
 
+/// A server that commits asynchronously can lose the latest commits. A synchronous one writes all before it to the disk, too:
+/// what a step changed is there before the next step relies on it.
+const DURABLE: &str = "SELECT pg_catalog.set_config('synchronous_commit', 'local', true) \
+                       WHERE pg_catalog.current_setting('synchronous_commit') = 'off'";
+
 impl Postgres {
     pub(crate) async fn write_history(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {
         // After the loss of the lock, sessions with the run's name are ended, but the loss must still be recorded.
@@ -34,7 +39,7 @@ impl Postgres {
             Some(connection) => (connection, true),
             None => (run_migration::writer(self.direct()).await?, false),
         };
-        let sql = format!("BEGIN; {}; COMMIT", DIALECT.write(&self.registry_name(), run, entries));
+        let sql = format!("BEGIN; {DURABLE}; {}; COMMIT", DIALECT.write(&self.registry_name(), run, entries));
         let mut written = connection.rows(&sql).await;
         if written.as_ref().is_err_and(QueryError::is_missing) {
             written = async {

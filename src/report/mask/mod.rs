@@ -203,11 +203,9 @@ impl Partial {
         let Normal { bytes, places } = text;
         let place = |from: usize, to: usize| places[from].0..places[to - 1].1;
         let mut found = Vec::new();
-        let mut at = 0;
-        while at < bytes.len() {
-            let length = patterns.longest_at(bytes, at);
-            found.extend(length.map(|length| place(at, at + length)));
-            at += length.unwrap_or(1);
+        // Places may overlap: a secret that repeats itself may begin inside of one.
+        for at in 0..bytes.len() {
+            found.extend(patterns.longest_at(bytes, at).map(|length| place(at, at + length)));
         }
         let first = bytes.iter().take_while(|byte| is_frame(**byte)).count();
         let last = bytes.len() - bytes[first..].iter().rev().take_while(|byte| is_frame(**byte)).count();
@@ -276,6 +274,11 @@ mod tests {
 
     fn mask(secrets: &[&str]) -> Mask {
         Mask::of(secrets.iter().map(|secret| (*secret).to_owned()).collect())
+    }
+
+    #[test]
+    fn a_secret_that_begins_inside_of_a_part_of_itself_is_masked() {
+        assert_eq!(mask(&["ababXabab"]).apply("key ababXababXabab."), "key ********.");
     }
 
     #[test]
