@@ -26,6 +26,11 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// The time limit for resolution and all addresses; the next attempt may find other addresses.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+const NO_ADDRESS: &str = "the name has no address";
+
+/// An address that cannot be connected to, and why.
+type Failed = (SocketAddr, io::Error);
+
 /// A host and a port, for one or more connections.
 pub(crate) struct Target {
     host: String,
@@ -55,7 +60,7 @@ impl Target {
         let (host, port) = (self.host.clone(), self.port);
         let resolution = self.lookup.poll(move || Ok((host.as_str(), port).to_socket_addrs()?.collect()));
         match deadline.limit(resolution).await {
-            Ok(Ok(addresses)) => race(alternate_families(addresses), deadline).await,
+            Ok(Ok(addresses)) => connect_before(deadline, &alternate_families(addresses)).await,
             Ok(Err(error)) => Err(format!("cannot resolve `{}`: {}", self.host, reason(&error))),
             Err(_) => Err(format!("cannot resolve `{}`: no answer in {}", self.host, duration(limit))),
         }
@@ -76,32 +81,47 @@ fn alternate_families(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     turns
 }
 
-async fn race(addresses: Vec<SocketAddr>, deadline: Deadline) -> Result<TcpStream, String> {
+/// Connects to the first address of the host that answers. The caller limits the time.
+pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let addresses = alternate_families(tokio::net::lookup_host((host, port)).await?.collect());
+    let mut failures = Vec::new();
+    let stream = race(&addresses, &mut failures).await;
+    let last = |failures: Vec<Failed>| failures.into_iter().next_back().map(|(_, error)| error);
+    stream.ok_or_else(|| last(failures).unwrap_or_else(|| io::Error::other(NO_ADDRESS)))
+}
+
+/// Connects to the first address that answers, or returns why none does.
+async fn connect_before(deadline: Deadline, addresses: &[SocketAddr]) -> Result<TcpStream, String> {
     let limit = deadline.left();
+    let mut failures = Vec::new();
+    let Ok(stream) = deadline.limit(race(addresses, &mut failures)).await else {
+        let silent = addresses.iter().filter(|address| failures.iter().all(|(failed, _)| failed != *address));
+        let silent: Vec<_> = silent.map(ToString::to_string).collect();
+        return Err(format!("cannot connect to {}: no answer in {}", silent.join(", "), duration(limit)));
+    };
+    stream.ok_or_else(|| match failures.last() {
+        Some((address, error)) => format!("cannot connect to {address}: {}", reason(error)),
+        None => NO_ADDRESS.to_owned(),
+    })
+}
+
+/// Connects to the first address that answers. Without a stream, every address is in `failures`.
+async fn race(addresses: &[SocketAddr], failures: &mut Vec<Failed>) -> Option<TcpStream> {
     let connect = async |address| (address, TcpStream::connect(address).await);
     let mut attempts = FuturesUnordered::new();
-    let mut silent = addresses.clone();
-    let mut last = "the name has no address".to_owned();
-    let mut addresses = addresses.into_iter();
+    let mut addresses = addresses.iter().copied();
     loop {
         match addresses.next() {
             Some(address) => attempts.push(connect(address)),
-            None if attempts.is_empty() => return Err(last),
+            None if attempts.is_empty() => return None,
             None => {}
         }
         tokio::select! {
             Some((address, result)) = attempts.next() => match result {
-                Ok(stream) => return Ok(stream),
-                Err(error) => {
-                    silent.retain(|other| *other != address);
-                    last = format!("cannot connect to {address}: {}", reason(&error));
-                }
+                Ok(stream) => return Some(stream),
+                Err(error) => failures.push((address, error)),
             },
             () = Deadline::after(STAGGER).passed(), if addresses.len() > 0 => {}
-            () = deadline.passed() => {
-                let silent: Vec<_> = silent.iter().map(ToString::to_string).collect();
-                return Err(format!("cannot connect to {}: no answer in {}", silent.join(", "), duration(limit)));
-            }
         }
     }
 }
@@ -146,7 +166,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let deadline = Deadline::after(Duration::from_secs(8));
-        let stream = race(vec![silent.address, address], deadline).await.unwrap();
+        let stream = connect_before(deadline, &[silent.address, address]).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), address);
         assert!(deadline.left() > Duration::from_secs(5));
     }
@@ -155,16 +175,17 @@ mod tests {
     async fn an_address_that_refuses_does_not_delay_the_next_one() {
         let refuses = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addresses = vec![refuses, listener.local_addr().unwrap()];
-        assert!(race(addresses, Deadline::after(Duration::from_secs(8))).await.is_ok());
-        let why = race(vec![refuses], Deadline::after(Duration::from_secs(8))).await.unwrap_err();
+        let deadline = Deadline::after(Duration::from_secs(8));
+        assert!(connect_before(deadline, &[refuses, listener.local_addr().unwrap()]).await.is_ok());
+        let why = connect_before(deadline, &[refuses]).await.unwrap_err();
         assert_eq!(why, format!("cannot connect to {refuses}: connection refused"));
     }
 
     #[tokio::test]
     async fn a_time_out_names_all_silent_addresses() {
         let silent = SilentAddress::new();
-        let why = race(vec![silent.address], Deadline::after(Duration::from_millis(400))).await.unwrap_err();
+        let deadline = Deadline::after(Duration::from_millis(400));
+        let why = connect_before(deadline, &[silent.address]).await.unwrap_err();
         assert!(why.starts_with(&format!("cannot connect to {}: no answer in ", silent.address)), "{why}");
     }
 

@@ -14,7 +14,7 @@ use crate::support::cluster::{Database, cluster};
 const CODES: [i32; 8] = [0, 1, 69, 73, 74, 75, 79, 124];
 
 /// The port of the private cluster, and the database's address behind another port.
-fn through(url: &str, port: u16) -> (u16, String) {
+pub fn through(url: &str, port: u16) -> (u16, String) {
     let (head, tail) = url.rsplit_once(':').unwrap();
     let (server, name) = tail.split_once('/').unwrap();
     (server.parse().unwrap(), format!("{head}:{port}/{name}"))

@@ -8,6 +8,8 @@ mod database;
 mod gate_model;
 mod limits;
 mod load;
+mod name_server;
+mod names;
 mod oracle;
 mod project;
 mod proxy;

@@ -91,7 +91,12 @@ struct Pair {
 impl Proxy {
     /// Forwards to a port of this machine; without a plan it only counts.
     pub fn to(server: u16, plan: Option<Plan>) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::at((Ipv4Addr::LOCALHOST, 0), server, plan)
+    }
+
+    /// The same at another address of this machine.
+    pub fn at(address: (Ipv4Addr, u16), server: u16, plan: Option<Plan>) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(State {
             server: AtomicU16::new(server),

@@ -27,7 +27,7 @@ use crate::{
     },
     credentials::{self, LoginPassword},
     deadline::Deadline,
-    files,
+    files, net,
     retry::{Pauses, Retry},
 };
 
@@ -236,7 +236,7 @@ impl<'c> Login<'c> {
         }
         let mut retry = Retry::new(RESOLUTION_PAUSES).at_most(RESOLUTION_ATTEMPTS);
         loop {
-            let connected = TcpStream::connect((host.target(), host.port)).await;
+            let connected = net::connect(host.target(), host.port).await;
             let unresolved = connected.as_ref().is_err_and(is_name_resolution_error);
             if !unresolved || !retry.pause().await {
                 return self.tuned(connected?);
