@@ -4,6 +4,7 @@
 //! `make test` makes a few tries of each kind, `make attack` as many as its time allows.
 
 mod connections;
+mod control_group;
 mod database;
 mod gate_model;
 mod limits;
