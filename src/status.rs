@@ -18,7 +18,7 @@ use std::{
 
 use http_body_util::Full;
 use hyper::{
-    Request, Response, StatusCode,
+    Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
     server::conn::http1,
     service::service_fn,
@@ -247,6 +247,9 @@ const BPF_RETURN: u16 = 0x06;
 impl Source {
     fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let Answer { status, kind, text, phase } = (self.pages)(request.uri().path());
+        // A 200 would mean that the client has a tunnel.
+        let is_tunnel = request.method() == Method::CONNECT;
+        let status = if is_tunnel { StatusCode::METHOD_NOT_ALLOWED } else { status };
         let response = Response::builder()
             .status(status)
             .header("content-type", kind)
@@ -254,6 +257,8 @@ impl Source {
             .header("x-portcullis", phase);
         let response = if status == StatusCode::SERVICE_UNAVAILABLE {
             response.header("retry-after", "2")
+        } else if is_tunnel {
+            response.header("allow", "GET, HEAD")
         } else {
             response
         };
