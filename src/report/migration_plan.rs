@@ -32,7 +32,8 @@ pub(crate) fn text(plan: &MigrationPlan) -> String {
         lines.push(String::new());
         let names = list(&plan.unfinished, NAMES);
         lines.push(format!(
-            "not in the plan, because their creation or deletion is in progress or was killed: {names}"
+            "not in the plan, because a run creates or deletes them, or was killed meanwhile (the next run with the \
+             lock then removes them): {names}"
         ));
     }
     lines.push(String::new());
