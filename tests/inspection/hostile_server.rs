@@ -7,15 +7,33 @@ use std::{
     thread,
 };
 
-use crate::support::project::steps;
+use crate::support::{cluster::Database, portcullis::Portcullis};
 
 /// In KiB; a debug binary of 60 MB without an attack needs 26,000.
 const MAX_MEMORY: usize = 64 * 1024;
+
+const CONFIG: &str = r#"
+[server]
+command = ["true"]
+[notify]
+command = ["sh", "-c", "grep VmHWM /proc/1/status > memory"]
+[database]
+url = "${DATABASE_URL}"
+[lock]
+timeout = "2s"
+[tenants]
+registry = { table = "tenants", schema_column = "name" }
+[migrations]
+shared = "shared"
+tenant = "tenant"
+"#;
 
 /// When the server attacks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Login,
+    /// Instead of the salt and the iterations of a login by SCRAM.
+    Scram,
     AfterLogin,
     Query,
 }
@@ -72,6 +90,14 @@ fn serve(client: &mut TcpStream, phase: Phase, attack: &Attack) -> std::io::Resu
     if phase == Phase::Login {
         return send(client, attack);
     }
+    if phase == Phase::Scram {
+        client.write_all(&message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0"))?;
+        let length = client.read(&mut request)?;
+        let first = String::from_utf8_lossy(&request[..length]).into_owned();
+        let nonce = first.split_once(",r=").unwrap().1;
+        let answer = [b"\0\0\0\x0br=", nonce.as_bytes(), b"x", &attack.first].concat();
+        return send(client, &once(message(b'R', &answer)));
+    }
     client.write_all(&message(b'R', &[0; 4]))?;
     if phase == Phase::AfterLogin {
         return send(client, attack);
@@ -93,20 +119,18 @@ fn send(client: &mut TcpStream, attack: &Attack) -> std::io::Result<()> {
 
 /// The attacks with the phase in which they come, and a part of the message.
 fn attacks() -> Vec<(Phase, Attack, &'static str)> {
-    use Phase::{AfterLogin, Login, Query};
+    use Phase::{AfterLogin, Login, Query, Scram};
     let error = |text: &[u8]| message(b'E', &[b"SERROR\0VERROR\0CXX000\0M", text, b"\0\0"].concat());
     let parameters: Vec<u8> =
         (0..1000).flat_map(|number| message(b'S', format!("name{number}\0\0").as_bytes())).collect();
     let notice = message(b'N', &[b"SNOTICE\0C00000\0M", &[b'x'; 1000][..], b"\0\0"].concat());
-    let scram =
-        [message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0"), message(b'R', b"\0\0\0\x0br=a,s=QUJD,i=4294967295")];
     let huge = "which Portcullis does not accept";
     vec![
         (Login, endless(b"S\x7f\xff\xff\xff", &[b'x'; 65536]), huge),
         (Login, endless(b"E\x7f\xff\xff\xffSERROR\0M", &[b'x'; 65536]), huge),
         (Login, endless(b"HTTP/1.1 400 Bad Request\r\n", b"\r\n"), "not"),
         (Login, once(error(&[b'x'; 4_000_000])), huge),
-        (Login, once(scram.concat()), "iterations"),
+        (Scram, once(",s=QUJD,i=4294967295"), "SCRAM iteration count exceeds the maximum allowed"),
         (Login, once(message(b'?', b"")), "unknown message tag"),
         (AfterLogin, endless([], &parameters), "parameters"),
         (AfterLogin, endless([], &notice), "an endless login"),
@@ -132,24 +156,48 @@ fn attacks() -> Vec<(Phase, Attack, &'static str)> {
 
 #[test]
 fn a_hostile_server_gets_a_box_and_little_memory() {
-    for (number, (phase, attack, cause)) in attacks().into_iter().enumerate() {
+    let database = Database::fresh();
+    let project = Portcullis::new()
+        .config(CONFIG)
+        .file("shared/1_tenants.sql", "CREATE TABLE tenants (name text);\n")
+        .file("tenant/1_item.sql", "CREATE TABLE item (n bigint);\n")
+        .env("DATABASE_URL", &database.url())
+        .in_own_pid_namespace();
+    project.run(["manifest", "sql"]).exits(0);
+    let (mut number, mut gives_up) = (0, false);
+    for (phase, attack, cause) in attacks() {
         let port = server(phase, attack);
-        let action = match phase {
-            Phase::Query => "sql = { run = \"SELECT 1\" }",
-            _ => "wait.database = { timeout = \"10s\" }",
+        let wait = ("wait.database = { timeout = \"10s\" }", 74);
+        let statement = ("sql = { run = \"SELECT 1\" }", 79);
+        let gate = ("verify = { tenants = \"all\" }", 74);
+        let migration = ("migrate.tenants = {}", 74);
+        // An answer without end is given up after some seconds, whatever asks.
+        let is_given_up = cause.contains("exceeds 32 MiB");
+        let actions = match phase {
+            Phase::Query if is_given_up && gives_up => vec![statement],
+            Phase::Query => vec![statement, gate, migration],
+            _ => vec![wait],
         };
-        let config = format!(
-            "[notify]\ncommand = [\"sh\", \"-c\", \"grep VmHWM /proc/1/status > memory\"]\n[database]\nurl = \"postgres://me:secret@127.0.0.1:{port}/db\"\n[[step]]\nname = \"database\"\n{action}\n"
-        );
-        let portcullis = steps(&config).in_own_pid_namespace();
-        let outcome = portcullis.run(["run"]);
-        let code = if phase == Phase::Query { 79 } else { 74 };
-        assert_eq!(outcome.code, Some(code), "attack {number}: {outcome}");
-        let printed = outcome.failure_box().split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(printed.contains(cause) && outcome.stderr.len() < 20_000, "attack {number}: {outcome}");
-        let memory = memory(&fs::read_to_string(portcullis.path("memory")).unwrap());
-        assert!(memory < MAX_MEMORY, "attack {number} takes {memory} KiB: {outcome}");
+        gives_up |= is_given_up;
+        for (action, code) in actions {
+            number += 1;
+            attacked(number, &project, port, action, code, cause);
+        }
     }
+}
+
+/// The start with this action has a box with the code and the cause, and takes little memory.
+fn attacked(number: usize, project: &Portcullis, port: u16, action: &str, code: i32, cause: &str) {
+    let portcullis = project
+        .copy()
+        .config(&format!("{CONFIG}[[step]]\nname = \"database\"\n{action}\n"))
+        .env("DATABASE_URL", &format!("postgres://me:secret@127.0.0.1:{port}/db"));
+    let outcome = portcullis.run(["run"]);
+    assert_eq!(outcome.code, Some(code), "attack {number}: {outcome}");
+    let printed = outcome.failure_box().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(printed.contains(cause) && outcome.stderr.len() < 20_000, "attack {number}: {outcome}");
+    let memory = memory(&fs::read_to_string(portcullis.path("memory")).unwrap());
+    assert!(memory < MAX_MEMORY, "attack {number} takes {memory} KiB: {outcome}");
 }
 
 /// The largest resident memory, in KiB.

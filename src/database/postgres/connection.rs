@@ -29,6 +29,9 @@ pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The rows of one message to the server, in memory. The registry of 100,000 tenants needs two thirds of it.
 const MAX_ANSWER: usize = 32 << 20;
 
+/// For a ROLLBACK with the rest of an unread answer. The server rolls back by itself when the connection is closed.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// For the orderly end of a session; otherwise the server notices the closed socket.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -180,6 +183,12 @@ impl Connection {
     /// Runs statements that may take long, such as a large DROP or a COMMIT with deferred constraints.
     pub(super) async fn run(&mut self, sql: &str, deadline: Deadline) -> Result<(), QueryError> {
         self.statements(sql, deadline).await.map_err(|(_, error)| error)
+    }
+
+    /// Ends a failed transaction. What remains of its answer is read first, which an endless answer prevents.
+    pub(super) async fn roll_back(&mut self) {
+        let deadline = Deadline::after(self.query_timeout.min(ROLLBACK_TIMEOUT));
+        let _ = self.rows_until("ROLLBACK", deadline).await;
     }
 
     /// Passes every row, and None at the end of every statement, to `take` as they arrive.

@@ -62,7 +62,7 @@ impl Postgres {
         };
         let read = read.await;
         // Other sessions do not have to wait until the server notices the closed connection.
-        let _ = connection.rows("ROLLBACK").await;
+        connection.roll_back().await;
         connection.close().await;
         read
     }

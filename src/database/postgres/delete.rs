@@ -58,7 +58,7 @@ impl Postgres {
         let deletion = Deletion { schema, run, registry, domains, schema_exists };
         let deleted = self.delete_all(&mut connection, &deletion, limits).await;
         if deleted.is_err() {
-            let _ = connection.rows("ROLLBACK").await;
+            connection.roll_back().await;
         }
         connection.close().await;
         deleted.map_err(ApplyError::into_failed)

@@ -177,7 +177,7 @@ impl Derivation {
             None
         }
         .await;
-        let _ = connection.rows("ROLLBACK").await;
+        connection.roll_back().await;
         creator
     }
 
@@ -279,7 +279,7 @@ impl Derivation {
 
     async fn drop_schemas(&self, connection: &mut Connection) {
         // Without a transaction, ROLLBACK only warns.
-        let _ = connection.rows("ROLLBACK").await;
+        connection.roll_back().await;
         for name in &self.names {
             let drop = format!(
                 "RESET SESSION AUTHORIZATION; RESET ALL; DROP SCHEMA IF EXISTS {} CASCADE",

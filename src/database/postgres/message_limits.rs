@@ -20,9 +20,6 @@ const MAX_COLUMNS: u16 = 1664;
 /// The names of the session's parameters, which the driver stores; PostgreSQL reports about 15.
 const MAX_PARAMETERS: usize = 200;
 
-/// The iterations of a login by SCRAM: the driver computes them without a pause. PostgreSQL's default is 4096.
-const MAX_ITERATIONS: u32 = 1_000_000;
-
 /// Follows the messages in the bytes of a connection.
 #[derive(Debug)]
 pub(super) struct MessageLimits {
@@ -84,10 +81,10 @@ impl MessageLimits {
         self.header.len() + self.content.len() + self.parameters.iter().map(Vec::len).sum::<usize>()
     }
 
-    /// Keeps an authentication message, a parameter, and the number of columns.
+    /// Keeps a parameter and the number of columns.
     fn examine(&mut self, part: &[u8]) {
         let kept = match self.header.first() {
-            Some(b'R' | b'S') => part.len(),
+            Some(b'S') => part.len(),
             Some(b'T') => part.len().min(2 - self.content.len()),
             _ => 0,
         };
@@ -111,13 +108,6 @@ impl MessageLimits {
     fn end(&mut self) -> io::Result<()> {
         match self.header.first() {
             Some(b'Z') => self.login = None,
-            Some(b'R') if self.content.starts_with(&[0, 0, 0, 11]) => {
-                let text = String::from_utf8_lossy(&self.content);
-                let iterations = text.rsplit(",i=").next().and_then(|number| number.parse::<u32>().ok());
-                if iterations.is_none_or(|iterations| iterations > MAX_ITERATIONS) {
-                    return Err(refused(&format!("a login with more than {MAX_ITERATIONS} iterations")));
-                }
-            }
             Some(b'T') => {
                 let columns = self.content.as_slice().try_into().map_or(0, u16::from_be_bytes);
                 if columns > MAX_COLUMNS {
@@ -205,8 +195,6 @@ mod tests {
             (b"D\0\0\0\x03".to_vec(), "a message of 3 bytes"),
             (b"S\0\x01\0\x01".to_vec(), "a message of 65537 bytes"),
             (message(b'N', &[b'x'; 1000]).repeat(2000), "an endless login"),
-            (message(b'R', b"\0\0\0\x0br=a,s=QUJD,i=4294967295"), "more than 1000000 iterations"),
-            (message(b'R', b"\0\0\0\x0br=a,s=QUJD,i=99999999999"), "more than 1000000 iterations"),
             (message(b'T', b"\xff\xff"), "rows of 65535 columns"),
             (parameters, "more than 200 parameters"),
         ] {

@@ -42,7 +42,7 @@ pub(super) async fn ensure(connection: &mut Connection, tables: &str) -> Result<
     let created = connection.rows(&format!("{schema}{tables}; COMMIT")).await;
     if created.is_err() {
         // The error of the creation is reported.
-        let _ = connection.rows("ROLLBACK").await;
+        connection.roll_back().await;
     }
     created.map(drop)
 }

@@ -69,7 +69,7 @@ impl Postgres {
         };
         if let Err(error) = created.await {
             // Other sessions do not have to wait until the server notices the closed connection.
-            let _ = connection.rows("ROLLBACK").await;
+            connection.roll_back().await;
             connection.close().await;
             return Err(error);
         }

@@ -103,7 +103,7 @@ impl Reading {
             .await;
         if outcome.is_err() && !self.end.is_empty() && self.connection.is_usable() {
             // The server ignored the rest of the message, so the failed transaction is still open.
-            let _ = self.connection.rows("ROLLBACK").await;
+            self.connection.roll_back().await;
         }
         (done.saturating_sub(self.before).min(statements.len()), outcome)
     }

@@ -93,7 +93,7 @@ impl Postgres {
                 Ok(Some(state)) => state.into(),
                 // A failure does not stop the recovery of the other entries.
                 Err(error) => {
-                    let _ = connection.rows("ROLLBACK").await;
+                    connection.roll_back().await;
                     RecoveryResult::Failed(error.why.text)
                 }
             };

@@ -62,7 +62,7 @@ impl Postgres {
             let restored = restore(&mut connection, schema, statements, verify, limits).await;
             if restored.is_err() {
                 // Other sessions do not have to wait until the server notices the closed connection.
-                let _ = connection.rows("ROLLBACK").await;
+                connection.roll_back().await;
             }
             connection.close().await;
             restored

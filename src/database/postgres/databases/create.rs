@@ -190,7 +190,7 @@ impl Router {
                 Ok(Some(state)) => state.into(),
                 // A failure does not stop the recovery of the other entries.
                 Err(error) => {
-                    let _ = home.rows("ROLLBACK").await;
+                    home.roll_back().await;
                     RecoveryResult::Failed(error.why.text)
                 }
             };
