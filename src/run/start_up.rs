@@ -87,19 +87,20 @@ pub(super) fn start_up(
         if result.is_ok() && !server.is_empty() {
             result = record_serving(context, &mut signals, report).await;
         }
-        let gone = processes.finish(result.is_ok() && !server.is_empty()).await;
-        if result.is_ok() {
-            result = check_handover(gone, signals.arrived());
-            if result.is_err() {
-                processes.finish(false).await;
-            }
-        }
         let mut variables = Vec::new();
         if result.is_ok() {
             result = quarantine_list::variables(&context.config.gate, &state.bypasses.quarantined())
                 .await
                 .map(|list| variables = [state.exports.visible(|_| true), list].concat())
                 .map_err(engine::Blocked::from);
+        }
+        let gone = processes.finish(result.is_ok() && !server.is_empty()).await;
+        // The last wait is over: the handover itself finds the signals from here on.
+        if result.is_ok() {
+            result = check_handover(gone, signals.arrived());
+            if result.is_err() {
+                processes.finish(false).await;
+            }
         }
         let took = started.elapsed();
         let code = match result {
