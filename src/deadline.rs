@@ -64,6 +64,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn work_that_hangs_is_dropped_at_the_deadline() {
         let deadline = Deadline::after(Duration::from_secs(1));
+        assert!(!deadline.has_passed());
         assert_eq!(deadline.limit(pending::<()>()).await, Err(Elapsed));
         assert!(deadline.has_passed());
         assert_eq!(deadline.limit(async { 7 }).await, Ok(7));

@@ -396,3 +396,6 @@ pub(crate) fn chain(failure: &Failure) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

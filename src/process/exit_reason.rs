@@ -68,3 +68,35 @@ pub(super) fn error_words(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_accepted_exit_code_is_a_success() {
+        let ended =
+            |reason: ExitReason| reason.accepted("tool", &[0, 3]).map_err(|failure| failure.to_string());
+        let not_started = |no_process| ExitReason::NotStarted { no_process, why: "why".into() };
+        assert_eq!(ended(ExitReason::Exited(0)), Ok(0));
+        assert_eq!(ended(ExitReason::Exited(3)), Ok(3));
+        for (reason, failure) in [
+            (ExitReason::Exited(1), "`tool` exited with 1"),
+            (ExitReason::Signalled(9), "`tool` was killed by SIGKILL"),
+            (ExitReason::Unknown { why: "lost".into() }, "`tool` ended with an unknown result: lost"),
+        ] {
+            assert_eq!(ended(reason), Err(failure.to_owned()));
+        }
+        for (reason, code) in [(ExitReason::Started, 70), (not_started(true), 79), (not_started(false), 79)] {
+            let failure = reason.accepted("tool", &[0]);
+            assert_eq!(failure.as_ref().map_err(Failure::code), Err(code), "{reason:?}");
+            let is_missing = matches!(failure, Err(Failure::CommandMissing { .. }));
+            assert_eq!(is_missing, reason == not_started(false), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_kernel_is_part_of_a_sentence() {
+        assert_eq!(error_words(&io::Error::from_raw_os_error(2)), "no such file or directory");
+    }
+}

@@ -125,3 +125,73 @@ pub(crate) struct Migration {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) replaces: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables(entries: &[(&str, &[&str])]) -> Tables {
+        let columns = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        entries.iter().map(|(table, names)| ((*table).to_owned(), columns(names))).collect()
+    }
+
+    /// `1 a` creates `item`, `2 b` adds a column to it, `3 c` creates nothing, and `4 d` creates `line`.
+    fn expected() -> Expected {
+        let migrations = ["1 a", "2 b", "3 c", "4 d"].map(|name| Migration {
+            id: name[..1].into(),
+            name: name.into(),
+            ..Migration::default()
+        });
+        let creates = [
+            ("1", tables(&[("item", &["id"])])),
+            ("2", tables(&[("item", &["net"])])),
+            ("4", tables(&[("line", &["item"])])),
+        ];
+        Expected {
+            migrations: migrations.into(),
+            creates: creates.map(|(id, tables)| (id.to_owned(), tables)).into(),
+            ..Expected::default()
+        }
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_first_pending_migrations_whose_objects_exist_are_applied_without_a_record() {
+        let applied = |pending: &[&str], missing: (&str, Option<&str>)| {
+            let exists = |table: &str, column: Option<&str>| (table, column) != missing;
+            expected().applied_without_record(&names(pending), exists)
+        };
+        let nothing = ("", None);
+        assert_eq!(applied(&["1 a", "2 b"], nothing), ["1 a", "2 b"]);
+        assert_eq!(applied(&["1 a", "2 b"], ("item", Some("net"))), ["1 a"]);
+        assert_eq!(applied(&["1 a", "2 b"], ("item", None)), [""; 0]);
+        assert_eq!(applied(&["2 b", "3 c", "4 d"], nothing), ["2 b"], "nothing proves 3 c");
+        assert_eq!(applied(&["4 d"], ("item", Some("net"))), ["4 d"]);
+        assert_eq!(applied(&["9 z"], nothing), [""; 0]);
+    }
+
+    #[test]
+    fn what_pending_migrations_create_is_not_due() {
+        let objects =
+            [("item", None), ("item", Some("id")), ("item", Some("net")), ("line", None), ("other", None)];
+        let due = |expected: &Expected, pending: &[&str]| {
+            let pending = names(pending);
+            let created = expected.created_without(&pending);
+            objects.map(|(table, column)| created.contains(table, column))
+        };
+        let whole = expected();
+        assert_eq!(due(&whole, &[]), [true, true, true, true, false]);
+        assert_eq!(due(&whole, &["2 b"]), [true, true, false, true, false]);
+        assert_eq!(due(&whole, &["1 a", "2 b"]), [false, false, false, true, false]);
+        assert_eq!(due(&whole, &["4 d"]), [true, true, true, false, false]);
+        // A pending baseline is named with a remark; another migration is known by its whole name.
+        let mut baseline = expected();
+        assert_eq!(due(&baseline, &["4 d (replaces 1 to 3)"]), [true, true, true, true, false]);
+        baseline.migrations[3].replaces = names(&["3 c"]);
+        assert_eq!(due(&baseline, &["4 d (replaces 1 to 3)"]), [true, true, true, false, false]);
+        assert_eq!(due(&baseline, &["1 a"]), [false, false, true, true, false]);
+    }
+}

@@ -128,3 +128,52 @@ impl Serialize for dyn Ledger {
         serializer.serialize_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Rules(&'static str);
+
+    impl Ledger for Rules {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+        fn shape(&self) -> LedgerLayout<'static> {
+            LedgerLayout::of("ledger", "id")
+        }
+        fn compare(&self, _: &Expected, _: &[LedgerRow]) -> Comparison {
+            Comparison::default()
+        }
+    }
+
+    #[test]
+    fn the_rules_of_a_ledger_are_known_by_their_name() {
+        let [one, same, other]: [&dyn Ledger; 3] = [&Rules("one"), &Rules("one"), &Rules("other")];
+        assert_eq!(one, same);
+        assert_ne!(one, other);
+        assert_eq!(serde_json::to_string(other).ok().as_deref(), Some("\"other\""));
+        assert!(!one.derives_structure());
+    }
+
+    #[test]
+    fn the_configured_parts_of_a_layout_replace_the_frameworks() {
+        let shape = LedgerLayout { succeeded: Some("success"), ..LedgerLayout::of("ledger", "version") };
+        let own = |table, id, succeeded, rows| {
+            let owned = |text: Option<&str>| text.map(str::to_owned);
+            OwnLayout { table: owned(table), id: owned(id), succeeded: owned(succeeded), rows: owned(rows) }
+        };
+        assert_eq!(OwnLayout::default().over(shape), shape);
+        assert!(OwnLayout::default().is_empty());
+        for (own, layout) in [
+            (own(Some("t"), None, None, None), LedgerLayout { table: "t", ..shape }),
+            (own(None, Some("i"), None, None), LedgerLayout { id: "i", ..shape }),
+            (own(None, None, Some("s"), None), LedgerLayout { succeeded: Some("s"), ..shape }),
+            (own(None, None, None, Some("r")), LedgerLayout { rows: Some("r"), ..shape }),
+        ] {
+            assert_eq!(own.over(shape), layout);
+            assert!(!own.is_empty());
+        }
+    }
+}

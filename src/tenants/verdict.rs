@@ -189,3 +189,6 @@ impl Verdict {
         Self { findings: vec![finding] }
     }
 }
+
+#[cfg(test)]
+mod tests;

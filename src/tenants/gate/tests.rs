@@ -16,6 +16,8 @@ use crate::{
     },
 };
 
+mod judgement;
+
 const RULES: Rules = Rules { ahead_blocks: false, at_least: 0 };
 
 fn migration(id: u32) -> Migration {
@@ -191,6 +193,21 @@ fn each_row_of_the_truth_table_holds() {
 }
 
 #[test]
+fn a_schema_without_a_ledger_is_complete_only_if_nothing_is_expected() {
+    let without_ledger = SchemaState::NoLedger { tables: BTreeSet::new() };
+    let migrations = Expected { tables: BTreeMap::new(), ..expected() };
+    let tables = Expected { migrations: Vec::new(), ..expected() };
+    for (expected, outcome) in [
+        (Expected::default(), Outcome::Complete),
+        (migrations, Outcome::Incomplete),
+        (tables, Outcome::Incomplete),
+    ] {
+        let verdict = judge_schema(&manifest(), &expected, &without_ledger, RULES);
+        assert_eq!(verdict.outcome(), outcome, "{expected:?}");
+    }
+}
+
+#[test]
 fn a_database_ahead_of_the_code_closes_the_gate_if_configured() {
     let rules = Rules { ahead_blocks: true, ..RULES };
     let verdict = judge_schema(&manifest(), &expected(), &SchemaState::Read(snapshot(&[1, 2, 3, 9])), rules);
@@ -224,6 +241,8 @@ fn a_registry_with_too_few_rows_is_unproven() {
     let judgement = judge(&manifest(), &found, Rules { at_least: 2, ..RULES });
     assert_eq!(judgement.too_few, Some((1, 2)));
     assert_eq!(judgement.outcome(), Outcome::Unproven);
+    let judgement = judge(&manifest(), &found, Rules { at_least: 1, ..RULES });
+    assert_eq!(judgement, Judgement { too_few: None, ..judge(&manifest(), &found, RULES) });
 }
 
 #[test]
