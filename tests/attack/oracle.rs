@@ -10,11 +10,7 @@ use crate::support::{cluster::block_on, portcullis::Portcullis, process::Outcome
 #[track_caller]
 pub fn judge(project: &Portcullis, url: &str, outcome: &Outcome, codes: &[i32]) {
     let serves = is_true(outcome, codes);
-    until_true("the sessions of the run to end", || {
-        column(url, "SELECT 'open' FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'")
-            .is_empty()
-    });
-    assert_eq!(left(url), Vec::<String>::new(), "left behind: {outcome}");
+    leaves_nothing(url, outcome);
     let problems = problems(url);
     assert!(!serves || problems.is_empty(), "the server started with {problems:?}: {outcome}");
     let lost: Vec<String> = problems.into_iter().filter(|problem| !problem.starts_with("pending ")).collect();
@@ -25,6 +21,16 @@ pub fn judge(project: &Portcullis, url: &str, outcome: &Outcome, codes: &[i32]) 
     assert!(after.is_empty(), "after the second start: {after:?}\n{outcome}\n{second}");
     assert!(is_true(&second, &[0]));
     assert_eq!(left(url), Vec::<String>::new(), "{outcome}\n{second}");
+}
+
+/// No session, and nothing that no run may leave.
+#[track_caller]
+pub fn leaves_nothing(url: &str, outcome: &Outcome) {
+    until_true("the sessions of the run to end", || {
+        column(url, "SELECT 'open' FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'")
+            .is_empty()
+    });
+    assert_eq!(left(url), Vec::<String>::new(), "left behind: {outcome}");
 }
 
 /// The exit code is one of the fault's, the server started if and only if it is 0, and a failure has a box. Returns whether the
@@ -106,7 +112,10 @@ pub fn problems(url: &str) -> Vec<String> {
         }
     }
     if !rows.iter().any(|row| row == "demo") {
-        problems.push("pending demo".into());
+        let is_begun = count("SELECT count(*) FROM pg_namespace WHERE nspname = 'demo'") == 1;
+        let is_noted = exists("portcullis.journal")
+            && count("SELECT count(*) FROM portcullis.journal WHERE tenant = 'demo'") > 0;
+        problems.push(if is_begun && !is_noted { "demo is half made" } else { "pending demo" }.into());
     }
     for tenant in &rows {
         tenant_problems(tenant, &count, &mut problems);

@@ -9,7 +9,7 @@ use std::{
 use fastrand::Rng;
 use serde_json::Value;
 
-use super::tries::{seconds, seed};
+use super::tries::{attack, seconds, seed};
 use crate::support::{
     fleet::{complete, copies, findings, names},
     server::Server,
@@ -50,6 +50,10 @@ const TERMINATION_MESSAGE: usize = 4_096;
 #[test]
 fn among_many_tenants_exactly_the_broken_ones_are_named() {
     let count = if seconds().is_some() { 10_000 } else { 300 };
+    attack("gate", 1, vec![(format!("{count} tenants, every tenth broken"), ())], |_, (), _| judged(count));
+}
+
+fn judged(count: usize) {
     let server = Server::start("");
     let url = server.url("postgres");
     let project = complete(&url).env("PORTCULLIS_TERMINATION_LOG", "termination");
