@@ -85,6 +85,20 @@ fn the_two_roles_of_the_deployment_guide_migrate_and_verify() {
     let refused = reader.portcullis.run(["tenant", "create", "initech"]);
     assert_ne!(refused.code, Some(0), "{refused}");
     refused.prints("permission denied");
+    let owner = reader.env("DATABASE_URL", &as_role("portcullis"));
+    owner.portcullis.run(["tenant", "create", "initech"]).exits(0);
+    psql.paste("psql \"$URL\" --command 'DROP TABLE initech.finance_invoice CASCADE'").exits(0);
+    owner.portcullis.run(["run", "--no-server"]).exits(1).prints("finance_invoice");
+    for command in [
+        "repair --restore initech",
+        "tenant show initech",
+        "tenant delete initech --yes",
+        "run --no-server",
+        "history",
+        "doctor",
+    ] {
+        owner.portcullis.paste(&format!("portcullis {command}")).exits(0);
+    }
     psql.paste("psql \"$URL\" --command 'DROP OWNED BY portcullis_ro' --command 'DROP OWNED BY portcullis'")
         .exits(0);
     server.execute("DROP DATABASE invoices WITH (FORCE)");

@@ -104,6 +104,21 @@ fn the_configured_command_applies_what_is_pending() {
 }
 
 #[test]
+fn the_configured_command_has_the_configured_user() {
+    let record = "psql --quiet -v ON_ERROR_STOP=1 $DATABASE_URL -c \\\"INSERT INTO $1.applied_changes VALUES ('one', 'done'); \
+                  INSERT INTO who VALUES ('$(id -u) $(id -g) $(grep NoNewPrivs /proc/self/status | tr -d '[:blank:]')')\\\"";
+    let command = format!(
+        "{{ run = [\"sh\", \"-c\", \"{record}\", \"sh\", \"{{schema}}\"], user = \"daemon\", no_new_privileges = true }}"
+    );
+    let each = EACH.replace("{ run = [\"sh\", \"apply.sh\", \"{schema}\"] }", &command);
+    let project = project(&each, "applied_changes (change text, state text)", &["one/up.sql"]);
+    project.database.execute("CREATE TABLE who (line text)");
+    project.portcullis.run(["run"]).exits(0).prints("the server started");
+    let who = project.database.column("SELECT DISTINCT line FROM who");
+    assert_eq!(who, ["1 1 NoNewPrivs:1"]);
+}
+
+#[test]
 fn only_a_command_that_may_build_an_index_concurrently_has_no_time_outs() {
     let ledger = EACH.replace("tenant =", "shared = \"shared\"\ntenant =");
     let ledger = ledger.replace("apply = {", "apply = { lock_timeout = \"7s\", statement_timeout = \"8s\",");

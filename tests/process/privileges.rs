@@ -130,9 +130,13 @@ fn an_unknown_user_stops_the_start_before_the_first_step() {
 #[test]
 fn a_container_without_root_keeps_its_user_and_cannot_take_another() {
     let run = format!("exec {AS_DAEMON}");
-    for keys in ["user = \"daemon\"", "user = \"1\"\ngroup = \"1\"", "capabilities = []"] {
-        let ran = command(&run, "run", &server(keys)).code(0);
-        assert!(stdout(&ran).contains("1 1 1 "), "{keys}: {}", stdout(&ran));
+    for keys in ["user = \"daemon\"", "user = \"1\", group = \"1\"", "capabilities = []"] {
+        let both = format!("{}{}", server(&keys.replace(", ", "\n")), step(keys));
+        let ran = command(&run, "run", &both).code(0);
+        let errors = String::from_utf8_lossy(&ran.get_output().stderr).into_owned();
+        for (program, shown) in [("server", stdout(&ran)), ("step", errors)] {
+            assert!(shown.contains("1 1 1 "), "{program}, {keys}: {shown}");
+        }
     }
     let bounded = command(&run, "run", &server("capabilities = []")).code(0);
     assert!(stdout(&bounded).contains("NNP=1"), "{}", stdout(&bounded));
@@ -143,6 +147,9 @@ fn a_container_without_root_keeps_its_user_and_cannot_take_another() {
         let ran = command(&run, "run", &server(keys)).code(78);
         let errors = one_line(&ran.get_output().stderr);
         assert!(errors.contains(why), "{keys}: {errors}");
+        let ran = command(&run, "run", &step(keys)).code(79);
+        let errors = one_line(&ran.get_output().stderr);
+        assert!(errors.contains(why), "step, {keys}: {errors}");
     }
     // Without a server, nothing changes its user.
     command(&run, "run --no-server", &server("user = \"games\"")).code(0);

@@ -10,7 +10,7 @@ fn linter(name: &str) -> std::path::PathBuf {
 
 #[test]
 fn the_workflows_satisfy_the_linters() {
-    for name in ["release.yml", "test.yml"] {
+    for name in ["night.yml", "release.yml", "test.yml"] {
         let path = root().join(".github/workflows").join(name);
         let path = path.to_str().unwrap();
         run(linter("check-jsonschema"), &["--builtin-schema", "vendor.github-workflows", path]).exits(0);
