@@ -6,7 +6,7 @@ export PORT
 PREFIX ?= /usr/local
 BINARY ?= target/portcullis
 
-.PHONY: run build install release reproducible manifest check test soak attack fuzz bench lint image clean
+.PHONY: run build install release reproducible manifest check test soak attack fuzz mutants bench lint image clean
 
 run: build
 	@echo "open http://127.0.0.1:$(PORT)/demo/finance/invoices/ once the server listens"
@@ -55,6 +55,10 @@ attack: toolchain
 # Inputs that break a law of src/fuzzing, for ten minutes each.
 fuzz: toolchain
 	scripts/fuzz
+
+# Changes of the gate, the plan, the retries, the exit codes and the mask that no unit test notices.
+mutants: toolchain
+	scripts/mutants
 
 bench: toolchain
 	benches/figures.sh
