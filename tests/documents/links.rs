@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use super::blocks::{Block, all};
@@ -66,6 +67,28 @@ fn every_test_in_the_documents_for_developers_exists() {
     let names = text.split('`').skip(1).step_by(2).filter(is_test);
     let missing: Vec<&str> = names.filter(|name| !code.contains(&format!("fn {name}("))).collect();
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn the_patch_for_the_driver_applies() {
+    let metadata = Command::new("cargo")
+        .args([
+            "metadata",
+            "--format-version=1",
+            "--locked",
+            "--offline",
+            "--filter-platform=x86_64-unknown-linux-gnu",
+        ])
+        .current_dir(root())
+        .output();
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.unwrap().stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let driver = packages.iter().find(|package| package["name"] == "postgres-protocol").unwrap();
+    let folder = Path::new(driver["manifest_path"].as_str().unwrap()).parent().unwrap();
+    let patch = root().join("docs/decisions/postgres-protocol.patch");
+    let applied =
+        Command::new("git").args(["apply", "--check"]).arg(patch).current_dir(folder).output().unwrap();
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
 }
 
 /// The text of every Rust file below these folders.

@@ -271,6 +271,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::secret::{Secret, learn};
 
     fn mask(secrets: &[&str]) -> Mask {
         Mask::of(secrets.iter().map(|secret| (*secret).to_owned()).collect())
@@ -338,6 +339,23 @@ mod tests {
         let shown = mask.apply(text);
         assert!(!shown.contains("MII") && !shown.contains("abc") && shown.ends_with(" end"), "{shown}");
         assert_eq!(mask.apply("and MIIEvQIBADANBgkqhkiG alone"), "and ******** alone");
+    }
+
+    #[test]
+    fn a_secret_with_an_escape_is_masked_in_its_decoded_form() {
+        assert_eq!(mask(&["p%41ssword-1"]).apply("is pAssword-1."), "is ********.");
+    }
+
+    #[test]
+    fn a_secret_that_becomes_known_later_is_masked_too() {
+        learn(&Secret::new("token-of-this-hour"));
+        learn(&Secret::new("enabled"));
+        learn(&Secret::new("app_user"));
+        learn(&Secret::new("app_pass"));
+        let env = Environment::from([("DB_USER", "app_user"), ("DB_PASSWORD", "app_pass")]);
+        let mask = mask(&["correct-horse"]).with_learned(&env);
+        let shown = mask.apply("correct-horse token-of-this-hour enabled app_user app_pass");
+        assert_eq!(shown, "******** ******** enabled app_user ********");
     }
 
     #[test]

@@ -123,6 +123,20 @@ fn schemas_whose_missing_objects_nothing_shows_are_noted() {
 }
 
 #[test]
+fn a_missing_table_is_shadowed_unless_a_pending_migration_may_create_it() {
+    let judged = |recorded: &[u32], missing: &[&str]| {
+        let missing_tables = missing.iter().map(|name| (*name).to_owned()).collect();
+        let state = SchemaState::Read(SchemaSnapshot { missing_tables, ..snapshot(recorded) });
+        let shadows = BTreeSet::from(["finance_invoice".to_owned()]);
+        let judgement = judge(&manifest(), &Inspection { shadows, ..found(&[("acme", state)]) }, RULES);
+        judgement.tenants["acme"].findings.iter().any(|finding| matches!(finding, Finding::Shadowed { .. }))
+    };
+    assert!(judged(&[1, 2, 3], &["finance_invoice"]));
+    assert!(!judged(&[1, 2], &["finance_invoice"]));
+    assert!(!judged(&[1, 2, 3], &["finance_line"]));
+}
+
+#[test]
 fn whatever_an_inspection_finds_is_in_the_judgement() {
     let name = |name: &str| BTreeSet::from([name.to_owned()]);
     let with = |registry_kind| Inspection {
