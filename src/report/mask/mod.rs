@@ -216,9 +216,6 @@ impl Partial {
         let partials = std::mem::take(&mut self.0);
         for partial in partials.iter().map(Vec::as_slice).chain([&[][..]]) {
             for &(from, to) in &cuts {
-                if partial.is_empty() && from > 0 {
-                    continue;
-                }
                 let joined = [partial, &bytes[from..to]].concat();
                 for at in 0..partial.len() {
                     let end = patterns.longest_at(&joined, at).map(|length| at + length);
@@ -344,6 +341,29 @@ mod tests {
     #[test]
     fn a_secret_with_an_escape_is_masked_in_its_decoded_form() {
         assert_eq!(mask(&["p%41ssword-1"]).apply("is pAssword-1."), "is ********.");
+    }
+
+    #[test]
+    fn a_short_line_of_a_secret_is_masked_with_the_others_alone() {
+        let mask = mask(&["the-first-line\nabcd"]);
+        assert_eq!(mask.apply("the-first-line abcd, abcd"), "********, abcd");
+    }
+
+    #[test]
+    fn half_of_a_short_secret_is_masked_at_the_end_of_a_line_and_less_is_not() {
+        let mask = mask(&["abcdefghij"]);
+        assert_eq!(mask.apply("is abcde\nfghij."), "is ********\n********.");
+        assert_eq!(mask.apply("is abcd\nefghij."), "is abcd\n********.");
+        assert_eq!(mask.apply("is a\nb"), "is a\nb");
+    }
+
+    #[test]
+    fn base64_has_what_the_neighbours_do_not_change() {
+        let spelled = |value: &[u8]| -> Vec<String> {
+            base64(value).chunks(2).map(|both| String::from_utf8_lossy(&both[0]).into_owned()).collect()
+        };
+        assert_eq!(spelled(b"secret"), ["c2VjcmV0", "NlY3Jld", "zZWNyZX"]);
+        assert_eq!(spelled(b"short"), [""; 0]);
     }
 
     #[test]

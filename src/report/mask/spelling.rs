@@ -55,7 +55,6 @@ pub(super) fn unfinished(text: &[u8]) -> usize {
 fn is_unfinished(text: &[u8]) -> bool {
     let hex = |digits: &[u8], length| digits.len() < length && digits.iter().all(u8::is_ascii_hexdigit);
     match text {
-        [b'\\'] => true,
         [b'%', rest @ ..] | [b'\\', b'x', rest @ ..] => hex(rest, 2),
         [b'\\', b'u', b'{', rest @ ..] | [b'&', b'#', b'x' | b'X', rest @ ..] => hex(rest, 7),
         [b'\\', b'u', b'd' | b'D', b'8'..=b'9' | b'a'..=b'b' | b'A'..=b'B', _, _, low @ ..] => {
@@ -191,6 +190,50 @@ mod tests {
     }
 
     #[test]
+    fn each_escape_means_one_character() {
+        for (text, meaning, length) in [
+            ("%41", "A", 3),
+            ("\\n", "\n", 2),
+            ("\\t", "\t", 2),
+            ("\\r", "\r", 2),
+            ("\\b", "\u{8}", 2),
+            ("\\f", "\u{c}", 2),
+            ("\\x41", "A", 4),
+            ("\\xzz", "x", 2),
+            ("\\u0041", "A", 6),
+            ("\\u{41}", "A", 6),
+            ("\\u{0000e9}", "é", 10),
+            ("\\ud83d\\ude00", "😀", 12),
+            ("\\ud83d", "u", 2),
+            ("\\ud83d\\x41zzzz", "u", 2),
+            ("\\U0001f600", "😀", 10),
+            ("\\Uzz", "U", 2),
+            ("\\101", "A", 4),
+            ("\\0", "\0", 2),
+            ("\\7", "7", 2),
+            ("\\'", "'", 2),
+            ("&amp;", "&", 5),
+            ("&lt;", "<", 4),
+            ("&gt;", ">", 4),
+            ("&quot;", "\"", 6),
+            ("&apos;", "'", 6),
+            ("&#39;", "'", 5),
+            ("&#x27;", "'", 6),
+            ("&#X27;", "'", 6),
+        ] {
+            let (character, found) = escape(text.as_bytes()).unwrap_or((Character::Byte(0), 0));
+            let character = match character {
+                Character::Byte(byte) => char::from(byte),
+                Character::Char(character) => character,
+            };
+            assert_eq!((character.to_string().as_str(), found), (meaning, length), "{text}");
+        }
+        for text in ["", "a", "%4", "%4z", "%+1", "\\", "&amp", "&other;", "&#x110000;", "&#;"] {
+            assert!(escape(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+
+    #[test]
     fn each_byte_has_its_place_in_the_source() {
         let Normal { bytes, places } = normal(b"x %41\\u0042", true);
         assert_eq!((bytes.as_slice(), places), (&b"xAB"[..], vec![(0, 1), (2, 5), (5, 11)]));
@@ -202,6 +245,23 @@ mod tests {
             ("a\\", 1),
             ("a\\\\", 2),
             ("a\\'\\", 1),
+            ("a\\\\\\\\\\\\\\\\\\\\", 8),
+            ("a\\x4", 3),
+            ("a\\x41", 0),
+            ("a\\xg", 0),
+            ("a\\ud83d\\", 7),
+            ("a\\ud83d\\u", 8),
+            ("a\\ud83d\\ude00", 0),
+            ("a\\ud83d.", 0),
+            ("a\\u{1f600}", 0),
+            ("a\\U0001f600", 0),
+            ("a&", 1),
+            ("a&#", 2),
+            ("a&#1234567", 9),
+            ("a&#12345678", 0),
+            ("a&#12a", 0),
+            ("a&#x123456", 9),
+            ("a&#x1234567", 0),
             ("a%4", 2),
             ("a%41", 0),
             ("a\\u00e", 5),

@@ -50,8 +50,7 @@ fn user_info(rest: &str, end: usize, before: &str) -> Option<Range<usize>> {
     let url = &rest[..end];
     let authority = &url[..url.find(['/', '?', '#']).unwrap_or(end)];
     let web = before.ends_with("http") || before.ends_with("https");
-    let Some(colon) = authority.find(':').filter(|colon| authority.find('@').is_none_or(|at| *colon < at))
-    else {
+    let Some(colon) = authority.find([':', '@']).filter(|at| authority[*at..].starts_with(':')) else {
         let user = &authority[..authority.find('@')?];
         return (web && user.len() >= TOKEN).then_some(0..user.len());
     };
@@ -64,7 +63,7 @@ fn user_info(rest: &str, end: usize, before: &str) -> Option<Range<usize>> {
         let ipv6 = authority.starts_with('[');
         (!port && !ipv6).then(|| url.rfind('@').or_else(|| beyond_blanks(rest, end))).flatten()
     })?;
-    (last > colon).then_some(colon + 1..last)
+    Some(colon + 1..last)
 }
 
 /// The `@` after a password with blanks.
@@ -117,7 +116,12 @@ mod tests {
             ("redis://:p:w@h/0 and amqp://a:b@c", "redis://:*@h/0 and amqp://a:*@c"),
             ("see https://example.org/a:b@c", "see https://example.org/a:b@c"),
             ("postgres://app@db/x", "postgres://app@db/x"),
+            ("postgres://a_user_with_a_long_name@db/x", "postgres://a_user_with_a_long_name@db/x"),
+            ("https://me@example.org/x", "https://me@example.org/x"),
             ("12:30 a@b", "12:30 a@b"),
+            ("postgres://app:p w@[::1]/x", "postgres://app:*@[::1]/x"),
+            ("at postgres://app:p w@ home", "at postgres://app:p w@ home"),
+            ("postgres://app:12345678/9@db/x", "postgres://app:*@db/x"),
             ("postgres://app:p/w@db/x", "postgres://app:*@db/x"),
             ("postgres://app:p#w@db/x", "postgres://app:*@db/x"),
             ("postgres://app:p?w@db/x", "postgres://app:*@db/x"),
@@ -136,6 +140,15 @@ mod tests {
             ("host=db password='p w' user=me", "host=db password='*' user=me"),
             ("password={ env = \"X\" }", "password={ env = \"X\" }"),
             ("keys: key=value", "keys: key=value"),
+            ("redis://h/0?token=t&db=1", "redis://h/0?token=*&db=1"),
+            ("redis://h/0?db=1;client_secret=s;db=1", "redis://h/0?db=1;client_secret=*;db=1"),
+            ("see a?token=t", "see a?token=t"),
+            ("redis://h/0 is a?token=t", "redis://h/0 is a?token=t"),
+            ("no-password=x no_password=x", "no-password=x no_password=x"),
+            ("password=a;b&c d", "password=*&c d"),
+            ("password='' user=me", "password='' user=me"),
+            ("password=$HOME", "password=$HOME"),
+            ("password=", "password="),
         ] {
             let mut masked = text.to_owned();
             let mut places = passwords(text);
