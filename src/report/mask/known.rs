@@ -70,10 +70,12 @@ mod tests {
             ("PGPASSWORD", "correct-horse"),
             ("PGUSER", "postgres"),
             ("POSTGRES_PASSWORD", "postgres"),
+            ("API_TOKEN", "hunter"),
+            ("NOTE", "correct-horse"),
             ("DB_PASSWORD_FILE", "/run/secrets/db"),
             ("TOKEN_CHECK", "true"),
             ("BROKER_URL", "amqp://me:p%40ss@broker/"),
         ]);
-        assert_eq!(secrets(&env, None), ["correct-horse", "p%40ss", "p@ss"]);
+        assert_eq!(secrets(&env, None), ["correct-horse", "hunter", "p%40ss", "p@ss"]);
     }
 }
