@@ -1,7 +1,10 @@
-//! The server is attacked at every statement of a start: it is killed, shut down, read-only, full, out of connections, or
-//! replaced by its standby.
+//! The server is attacked at every statement of a start and at random instants: it is killed, shut down, read-only, full, out of
+//! connections, or replaced by its standby.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -37,6 +40,20 @@ enum Fault {
     Exhausted,
 }
 
+const FAULTS: [(&str, Fault); 11] = [
+    ("fast shutdown, restart", Fault::Restart(Signal::SIGINT)),
+    ("immediate shutdown, restart", Fault::Restart(Signal::SIGQUIT)),
+    ("SIGKILL of the server, restart", Fault::Restart(Signal::SIGKILL)),
+    ("fast shutdown", Fault::Down(Signal::SIGINT)),
+    ("immediate shutdown", Fault::Down(Signal::SIGQUIT)),
+    ("smart shutdown", Fault::Down(Signal::SIGTERM)),
+    ("SIGKILL of the server", Fault::Down(Signal::SIGKILL)),
+    ("SIGKILL of a backend", Fault::KillBackend),
+    ("pg_terminate_backend of every session", Fault::Terminate),
+    ("read-only from here on", Fault::ReadOnly),
+    ("no connection is free for 2 s", Fault::Exhausted),
+];
+
 /// The project, whose database is the template of every try.
 fn prepared(server: &Server) -> Portcullis {
     server.execute("postgres", &format!("CREATE DATABASE {BASE} TEMPLATE template0"));
@@ -69,19 +86,7 @@ fn an_attacked_server_loses_nothing() {
     let mut tries = Vec::new();
     for at in 0..statements(&server, &project) {
         for side in [Side::Statement, Side::Answer] {
-            for (name, fault) in [
-                ("fast shutdown, restart", Fault::Restart(Signal::SIGINT)),
-                ("immediate shutdown, restart", Fault::Restart(Signal::SIGQUIT)),
-                ("SIGKILL of the server, restart", Fault::Restart(Signal::SIGKILL)),
-                ("fast shutdown", Fault::Down(Signal::SIGINT)),
-                ("immediate shutdown", Fault::Down(Signal::SIGQUIT)),
-                ("smart shutdown", Fault::Down(Signal::SIGTERM)),
-                ("SIGKILL of the server", Fault::Down(Signal::SIGKILL)),
-                ("SIGKILL of a backend", Fault::KillBackend),
-                ("pg_terminate_backend of every session", Fault::Terminate),
-                ("read-only from here on", Fault::ReadOnly),
-                ("no connection is free for 2 s", Fault::Exhausted),
-            ] {
+            for (name, fault) in FAULTS {
                 tries.push((name.to_owned(), (at, side, fault)));
             }
         }
@@ -91,44 +96,74 @@ fn an_attacked_server_loses_nothing() {
         let proxy = Proxy::to(server.port(), Some(Plan { at: *at, side: *side, what: Disturbance::Hold }));
         let (project, running) = start(&project, &url(proxy.port()));
         let reached = proxy.reached(&running);
-        let mut restarts = false;
-        match fault {
-            Fault::Restart(signal) => {
-                server.signal(*signal);
-                server.restart();
-            }
-            Fault::Down(signal) => {
-                server.signal(*signal);
-                restarts = true;
-            }
-            Fault::KillBackend => kill_backend(&server),
-            Fault::Terminate => terminate(&server),
-            Fault::ReadOnly => {
-                server.execute(
-                    "postgres",
-                    &format!("ALTER DATABASE {TRY} SET default_transaction_read_only = on"),
-                );
-            }
-            Fault::Exhausted => {}
-        }
-        let sessions = if matches!(fault, Fault::Exhausted) { all_connections(&server) } else { Vec::new() };
+        let sessions = strike(&mut server, *fault);
         proxy.release();
-        if !sessions.is_empty() {
-            thread::sleep(Duration::from_secs(2));
-            drop(sessions);
-        }
+        hold(sessions);
         let outcome = running.wait();
         proxy.close();
-        if restarts {
-            server.restart();
-        }
-        // A killed backend makes the server recover.
-        server.until_ready();
-        server.execute("postgres", &format!("ALTER DATABASE {TRY} RESET default_transaction_read_only"));
+        recover(&mut server, *fault);
         let codes: &[i32] = if reached { codes(*fault) } else { &[0] };
         judge(&project, &url(server.port()), &outcome, codes);
         says_why(*fault, &outcome);
     });
+}
+
+#[test]
+fn a_server_attacked_at_any_instant_loses_nothing() {
+    let mut server = Server::start("max_connections = 20");
+    let project = prepared(&server);
+    renew(&server);
+    let began = Instant::now();
+    start(&project, &url(server.port())).1.wait().exits(0);
+    let whole = began.elapsed();
+    let tries = (0..100)
+        .flat_map(|_| FAULTS.map(|(name, fault)| (format!("at any instant: {name}"), fault)))
+        .collect();
+    attack("server", 4, tries, |_, fault, random| {
+        renew(&server);
+        let (project, running) = start(&project, &url(server.port()));
+        thread::sleep(whole.mul_f64(random.f64()));
+        let sessions = strike(&mut server, *fault);
+        hold(sessions);
+        let outcome = running.wait();
+        recover(&mut server, *fault);
+        judge(&project, &url(server.port()), &outcome, codes(*fault));
+        says_why(*fault, &outcome);
+    });
+}
+
+/// Makes the fault happen; the result is the sessions that use every connection.
+fn strike(server: &mut Server, fault: Fault) -> Vec<Session> {
+    match fault {
+        Fault::Restart(signal) => {
+            server.signal(signal);
+            server.restart();
+        }
+        Fault::Down(signal) => server.signal(signal),
+        Fault::KillBackend => kill_backend(server),
+        Fault::Terminate => terminate(server),
+        Fault::ReadOnly => server
+            .execute("postgres", &format!("ALTER DATABASE {TRY} SET default_transaction_read_only = on")),
+        Fault::Exhausted => return all_connections(server),
+    }
+    Vec::new()
+}
+
+fn hold(sessions: Vec<Session>) {
+    if !sessions.is_empty() {
+        thread::sleep(Duration::from_secs(2));
+        drop(sessions);
+    }
+}
+
+/// Ends the fault.
+fn recover(server: &mut Server, fault: Fault) {
+    if matches!(fault, Fault::Down(_)) {
+        server.restart();
+    }
+    // A killed backend makes the server recover.
+    server.until_ready();
+    server.execute("postgres", &format!("ALTER DATABASE {TRY} RESET default_transaction_read_only"));
 }
 
 fn codes(fault: Fault) -> &'static [i32] {
@@ -159,7 +194,8 @@ const SESSIONS: &str = "FROM pg_stat_activity WHERE datname = current_database()
 fn kill_backend(server: &Server) {
     let newest = format!("SELECT pid::text {SESSIONS} ORDER BY backend_start DESC LIMIT 1");
     for pid in server.column(TRY, &newest) {
-        kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
+        // The session may have ended meanwhile.
+        let _ = kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL);
     }
 }
 
@@ -167,8 +203,10 @@ fn terminate(server: &Server) {
     server.column(TRY, &format!("SELECT pg_terminate_backend(pid)::text {SESSIONS}"));
 }
 
+type Session = (tokio::runtime::Runtime, PgConnection);
+
 /// Sessions that use every free connection, those for superusers too.
-fn all_connections(server: &Server) -> Vec<(tokio::runtime::Runtime, PgConnection)> {
+fn all_connections(server: &Server) -> Vec<Session> {
     let mut sessions = Vec::new();
     loop {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -4,11 +4,13 @@ use std::process::Command;
 
 use super::{
     control_group::{self, ControlGroup},
-    oracle::problems,
+    oracle::{is_true, leaves_nothing, problems},
     project::{STARTED, behind, data},
     tries::attack,
 };
 use crate::support::{cluster::Database, process::Running};
+
+const CODES: [i32; 4] = [1, 69, 74, 75];
 
 #[derive(Debug)]
 enum Limit {
@@ -63,15 +65,17 @@ fn a_start_with_few_resources_proves_or_fails() {
         let serves = outcome.stdout.contains(STARTED);
         let found = problems(&database.url());
         assert!(!serves || found.is_empty(), "{limit:?}: the server started with {found:?}: {outcome}");
-        assert!(serves || outcome.code != Some(0), "{limit:?}: {outcome}");
+        assert_eq!(serves, outcome.code == Some(0), "{limit:?}: {outcome}");
         drop(group);
+        leaves_nothing(&database.url(), &outcome);
         // Without memory the program aborts or is killed; every other limit has a message.
         let aborts = matches!(outcome.signal, Some(6 | 9)) || matches!(outcome.code, Some(134 | 137));
         if !serves && !aborts {
-            assert!(!outcome.stderr.is_empty(), "{limit:?}: no message: {outcome}");
+            is_true(&outcome, &CODES);
         }
         let second = project.env("DATABASE_URL", &database.url()).run(["run"]);
-        assert_eq!(second.code, Some(0), "{limit:?}: {outcome}\n{second}");
+        assert!(is_true(&second, &[0]), "{limit:?}: {outcome}\n{second}");
+        leaves_nothing(&database.url(), &second);
         assert_eq!(problems(&database.url()), Vec::<String>::new(), "{limit:?}: {outcome}");
     });
 }

@@ -3,6 +3,7 @@
 //!
 //! `make test` makes a few tries of each kind, `make attack` as many as its time allows.
 
+mod certificates;
 mod connections;
 mod control_group;
 mod database;

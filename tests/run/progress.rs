@@ -81,18 +81,18 @@ fn a_long_inspection_reports_progress() {
         verify = { tenants = "all" }
         "#,
     );
-    // The inspection waits for the locked ledger of `demo` repeatedly, in smaller and smaller chunks.
-    let [log, cli_progress, quiet, terminal, terminal_by_hand] =
-        database.while_held("LOCK TABLE demo._sqlx_migrations", || {
-            let running = [
-                gate.spawn(["run", "--no-server"]),
-                gate.spawn(["verify"]),
-                gate.spawn(["verify", "--quiet"]),
-                gate.on_a_terminal(["run", "--no-server"]),
-                gate.on_a_terminal(["verify"]),
-            ];
-            running.map(|running| running.wait().exits(74))
-        });
+    // After the first locked ledger, the inspection waits for the second one, so that a terminal shows the first count.
+    let locked = "LOCK TABLE demo._sqlx_migrations, t1._sqlx_migrations";
+    let [log, cli_progress, quiet, terminal, terminal_by_hand] = database.while_held(locked, || {
+        let running = [
+            gate.spawn(["run", "--no-server"]),
+            gate.spawn(["verify"]),
+            gate.spawn(["verify", "--quiet"]),
+            gate.on_a_terminal(["run", "--no-server"]),
+            gate.on_a_terminal(["verify"]),
+        ];
+        running.map(|running| running.wait().exits(74))
+    });
     let line = |outcome: &Outcome, start: &str| {
         outcome.stderr.lines().any(|line| line.starts_with(start) && line.ends_with(" s left"))
     };

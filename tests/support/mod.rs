@@ -16,3 +16,4 @@ pub mod sample;
 pub mod server;
 pub mod terminal;
 pub mod time_limits;
+pub mod tls;
