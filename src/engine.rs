@@ -87,6 +87,7 @@ impl Engine<'_> {
         let mut done = vec![false; self.plan.steps.len()];
         let mut started = done.clone();
         let mut running = FuturesUnordered::new();
+        let mut releases = FuturesUnordered::new();
         let mut blocked: Option<Blocked> = None;
         loop {
             if blocked.is_none() && self.interrupted.get().is_none() {
@@ -103,12 +104,13 @@ impl Engine<'_> {
                     }
                 }
             }
-            if running.is_empty() {
+            if running.is_empty() && releases.is_empty() {
                 break;
             }
             tokio::select! {
                 biased;
                 signal = signals.next() => self.interrupt(signal, stopper),
+                Some(()) = releases.next() => {}
                 Some((step, failed)) = running.next() => {
                     done[step] = true;
                     if let Some(details) = failed && blocked.is_none() {
@@ -120,7 +122,7 @@ impl Engine<'_> {
                     }
                     // After a failure, the lock is still needed for the rollback.
                     if self.interrupted.get().is_none() && blocked.is_none() && !self.locked_steps_left(&done) {
-                        self.state.lock.release().await;
+                        releases.push(self.state.lock.release());
                     }
                 }
             }

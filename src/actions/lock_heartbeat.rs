@@ -32,6 +32,9 @@ const WITNESS_TIMEOUT: Duration = Duration::from_secs(3);
 /// The time limit of a regular release.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The time limit of a release that comes while the server does not answer a check.
+const RELEASE_LIMIT: Duration = QUERY_TIMEOUT.saturating_add(RELEASE_TIMEOUT);
+
 /// Within this time, a holder whose session has ended notices it and has stopped all its work, also if it is not
 /// informed of the end: the end of the checks in progress, the pause, one silent query, the second connection, KILL.
 pub(super) const FENCE: Duration = QUERY_TIMEOUT
@@ -96,12 +99,13 @@ impl LockHeartbeat {
         let _ = self.requests.send(Request::ReleaseTenants(tenants));
     }
 
-    /// Releases the lock. A silent server does not delay the end: the session ends with this process.
+    /// Releases the lock. A silent server does not delay the end: the session ends with the task.
     pub(super) async fn release(&self) {
         let _ = self.requests.send(Request::Release);
-        let task = self.task.take();
-        if let Some(task) = task {
-            let _ = task.await;
+        if let Some(mut task) = self.task.take()
+            && Deadline::after(RELEASE_LIMIT).limit(&mut task).await.is_err()
+        {
+            task.abort();
         }
     }
 }

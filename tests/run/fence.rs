@@ -83,16 +83,54 @@ fn a_short_silence_of_the_server_stops_nothing() {
     assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
 }
 
+#[test]
+fn the_release_of_the_lock_waits_neither_for_a_silent_server_nor_despite_a_signal() {
+    let server = Server::start("");
+    let steps = "\n[[step]]\nname = \"last change\"\n\
+                 command = { run = [\"true\"], once_per_release = true }\n\
+                 [[step]]\nname = \"later\"\ncommand = { run = [\"sh\", \"-c\", \"echo later; $LATER\"] }\n";
+    let project = Project::on(Database::on(server.url("postgres")), "").env("LATER", "true").step(steps);
+    let mut project = silent_for(project.started(), "10m");
+    // During the record of the last locked step, the lock's session becomes silent, no new connection is accepted, and a check begins.
+    let freeze = "kill -STOP $(head -n 1 postmaster.pid)";
+    project.database.execute(&format!(
+        "CREATE FUNCTION silence() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         EXECUTE format('COPY (SELECT 1) TO PROGRAM %L', '{freeze} ' || ({HOLDER})); PERFORM pg_sleep(3); RETURN NEW; END $$; \
+         CREATE TRIGGER silence AFTER INSERT ON portcullis.step FOR EACH ROW WHEN (NEW.name = 'last change') \
+         EXECUTE FUNCTION silence()"
+    ));
+    for (later, code) in [("true", 0), ("sleep 3600", 143)] {
+        project.database.execute("DELETE FROM portcullis.once");
+        project = project.env("LATER", later);
+        let run = project.portcullis.spawn(["run"]);
+        run.wait_for_line("| later");
+        if code != 0 {
+            run.signal(Signal::SIGTERM);
+        }
+        let outcome = run.wait();
+        server.signal(Signal::SIGCONT);
+        for holder in project.database.column(HOLDER) {
+            kill(Pid::from_raw(holder.parse().unwrap()), Signal::SIGCONT).unwrap();
+        }
+        let outcome = outcome.exits(code);
+        assert_eq!(outcome.stdout.contains("the server started"), code == 0, "{outcome}");
+    }
+}
+
 /// A run of a slow project with this silence time-out that migrates and reaches the server only through the proxy.
 fn holder_behind_proxy(silence_timeout: &str) -> (Proxy, Project, Running) {
-    let (server, port) = server();
-    let proxy = Proxy::to(port);
-    let project = silent_for(slow(), silence_timeout);
-    let through = project.database.url().replace(&server, &format!("127.0.0.1:{}", proxy.port()));
-    let project = project.env("DATABASE_URL", &through);
+    let (proxy, project) = behind_proxy(silent_for(slow(), silence_timeout));
     let holder = project.portcullis.spawn(["run"]);
     until_migrating(&project);
     (proxy, project, holder)
+}
+
+/// The project, which reaches the server only through the proxy.
+fn behind_proxy(project: Project) -> (Proxy, Project) {
+    let (server, port) = server();
+    let proxy = Proxy::to(port);
+    let through = project.database.url().replace(&server, &format!("127.0.0.1:{}", proxy.port()));
+    (proxy, project.env("DATABASE_URL", &through))
 }
 
 fn without_proxy(project: Project) -> Project {
