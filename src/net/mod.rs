@@ -12,6 +12,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::TcpStream;
 
 use crate::{deadline::Deadline, files::Outstanding, words::duration};
@@ -25,6 +26,12 @@ const STAGGER: Duration = Duration::from_millis(250);
 
 /// The time limit for resolution and all addresses; the next attempt may find other addresses.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The times after which a peer that does not answer counts as gone, in seconds. The first one is shorter than the four minutes
+/// after which common load balancers forget a silent connection.
+const KEEPALIVE_IDLE: u32 = 30;
+const KEEPALIVE_INTERVAL: u32 = 15;
+const GONE: u32 = 90;
 
 const NO_ADDRESS: &str = "the name has no address";
 
@@ -58,13 +65,19 @@ impl Target {
         let deadline = deadline.within(CONNECT_TIMEOUT);
         let limit = deadline.left();
         let (host, port) = (self.host.clone(), self.port);
-        let resolution = self.lookup.poll(move || Ok((host.as_str(), port).to_socket_addrs()?.collect()));
+        let resolution = self.lookup.poll(move || resolve(&host, port));
         match deadline.limit(resolution).await {
             Ok(Ok(addresses)) => connect_before(deadline, &alternate_families(addresses)).await,
             Ok(Err(error)) => Err(format!("cannot resolve `{}`: {}", self.host, reason(&error))),
             Err(_) => Err(format!("cannot resolve `{}`: no answer in {}", self.host, duration(limit))),
         }
     }
+}
+
+/// Blocks: the system's resolver has its own time limits.
+fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that resolves names")]
+    Ok((host, port).to_socket_addrs()?.collect())
 }
 
 /// Alternates the families, starting with the one that the system prefers (RFC 8305, section 4).
@@ -83,7 +96,8 @@ fn alternate_families(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 /// Connects to the first address of the host that answers. The caller limits the time.
 pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let addresses = alternate_families(tokio::net::lookup_host((host, port)).await?.collect());
+    let name = host.to_owned();
+    let addresses = alternate_families(Outstanding::default().poll(move || resolve(&name, port)).await?);
     let mut failures = Vec::new();
     let stream = race(&addresses, &mut failures).await;
     let last = |failures: Vec<Failed>| failures.into_iter().next_back().map(|(_, error)| error);
@@ -107,7 +121,10 @@ async fn connect_before(deadline: Deadline, addresses: &[SocketAddr]) -> Result<
 
 /// Connects to the first address that answers. Without a stream, every address is in `failures`.
 async fn race(addresses: &[SocketAddr], failures: &mut Vec<Failed>) -> Option<TcpStream> {
-    let connect = async |address| (address, TcpStream::connect(address).await);
+    let connect = async |address| {
+        let connected = TcpStream::connect(address).await;
+        (address, connected.and_then(|stream| keep_alive(&stream).map(|()| stream)))
+    };
     let mut attempts = FuturesUnordered::new();
     let mut addresses = addresses.iter().copied();
     loop {
@@ -126,6 +143,16 @@ async fn race(addresses: &[SocketAddr], failures: &mut Vec<Failed>) -> Option<Tc
     }
 }
 
+/// Makes the kernel end a connection whose peer is gone.
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    setsockopt(stream, sockopt::KeepAlive, &true)?;
+    setsockopt(stream, sockopt::TcpKeepIdle, &KEEPALIVE_IDLE)?;
+    setsockopt(stream, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL)?;
+    setsockopt(stream, sockopt::TcpKeepCount, &((GONE - KEEPALIVE_IDLE) / KEEPALIVE_INTERVAL))?;
+    setsockopt(stream, sockopt::TcpUserTimeout, &(GONE * 1_000))?;
+    Ok(())
+}
+
 /// The cause without the standard library's decoration.
 fn reason(error: &io::Error) -> String {
     let text = error.to_string();
@@ -137,6 +164,7 @@ fn reason(error: &io::Error) -> String {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
+    use nix::sys::socket::getsockopt;
     use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
@@ -187,6 +215,16 @@ mod tests {
         let deadline = Deadline::after(Duration::from_millis(400));
         let why = connect_before(deadline, &[silent.address]).await.unwrap_err();
         assert!(why.starts_with(&format!("cannot connect to {}: no answer in ", silent.address)), "{why}");
+    }
+
+    #[tokio::test]
+    async fn the_kernel_ends_a_connection_whose_peer_is_gone() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = connect("127.0.0.1", listener.local_addr().unwrap().port()).await.unwrap();
+        assert!(getsockopt(&stream, sockopt::KeepAlive).unwrap());
+        assert_eq!(getsockopt(&stream, sockopt::TcpKeepIdle).unwrap(), 30);
+        assert_eq!(getsockopt(&stream, sockopt::TcpKeepCount).unwrap(), 4);
+        assert_eq!(getsockopt(&stream, sockopt::TcpUserTimeout).unwrap(), 90_000);
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::deadline::Deadline;
 const SHORTENED: Duration = Duration::from_secs(2);
 /// The last part of the time, for this process's own work: every child has been killed by then.
 const RESERVE: Duration = Duration::from_secs(1);
+/// The minimum time for a slow reader of the box, which is written last.
+const OUTPUT: Duration = Duration::from_secs(1);
 
 /// The time limit of a shutdown, and its deadline once it has started.
 pub(crate) struct Shutdown {
@@ -26,6 +28,11 @@ impl Shutdown {
     /// The deadline of all remaining work. Before a signal arrives, the budget counts from now.
     pub(crate) fn deadline(&self) -> Deadline {
         self.deadline.borrow().unwrap_or_else(|| Deadline::after(self.budget))
+    }
+
+    /// The deadline of the output; None before a signal.
+    pub(crate) fn output_deadline(&self) -> Option<Deadline> {
+        self.deadline.borrow().map(|deadline| deadline.max(Deadline::after(OUTPUT)))
     }
 
     /// Whether a signal has arrived.
@@ -84,10 +91,14 @@ mod tests {
     async fn everything_after_the_first_signal_shares_one_deadline() {
         let shutdown = Shutdown::with_budget(BUDGET);
         assert!(!shutdown.has_started());
+        assert_eq!(shutdown.output_deadline(), None);
         shutdown.signal_arrived();
         tokio::time::advance(Duration::from_secs(3)).await;
         assert_eq!(shutdown.deadline().left(), Duration::from_secs(5));
+        assert_eq!(shutdown.output_deadline(), Some(shutdown.deadline()));
         assert_eq!(shutdown.grace(), Duration::from_secs(4));
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert_eq!(shutdown.output_deadline().map(Deadline::left), Some(OUTPUT));
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use std::{
 /// The time limit for writing the files before an event's line is printed; a late file is not waited for again.
 const PROMPT: Duration = Duration::from_millis(100);
 /// The time limit at the end of the program.
-const LAST: Duration = Duration::from_secs(1);
+pub(super) const LAST: Duration = Duration::from_secs(1);
 
 type Job = Box<dyn FnOnce(&Path) -> io::Result<()> + Send>;
 
@@ -65,13 +65,10 @@ impl FileWriter {
     }
 
     /// Waits for the last jobs.
-    pub(super) fn flush(&self) {
+    pub(super) fn flush(&self, limit: Duration) {
         let state = self.0.state();
-        if state.is_late {
-            self.wait(state, PROMPT);
-        } else {
-            self.wait(state, LAST);
-        }
+        let patience = if state.is_late { PROMPT } else { LAST };
+        self.wait(state, patience.min(limit));
     }
 
     /// Takes the failures since the last call.
@@ -134,7 +131,7 @@ mod tests {
         writer.settle();
         go.send(()).unwrap();
         assert_eq!(order.recv(), Ok(2));
-        writer.flush();
+        writer.flush(LAST);
         assert!(order.try_recv().is_err());
         assert!(writer.failed().is_empty());
     }

@@ -189,10 +189,16 @@ impl Report {
         &self.0.output
     }
 
+    /// Waits for the files and the log.
     pub(crate) fn flush(&self) {
-        self.0.writer.flush();
+        self.flush_until(Deadline::after(file_writer::LAST + stderr_writer::SLOW));
+    }
+
+    /// The same until a deadline.
+    pub(crate) fn flush_until(&self, deadline: Deadline) {
+        self.0.writer.flush(deadline.left());
         self.warn_about_files();
-        self.0.output.flush();
+        self.0.output.flush_within(deadline.left());
     }
 
     fn lines(&self, event: &Event, status: &StartupStatus, at: Duration) -> Vec<String> {

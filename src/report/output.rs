@@ -7,11 +7,12 @@ use std::{
     collections::HashMap,
     fmt, io,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use super::{
     mask::{Lines, Mask},
-    stderr_writer::{Priority, Queue},
+    stderr_writer::{Priority, Queue, SLOW},
     streams::Stream,
     terminal_filter,
 };
@@ -242,8 +243,13 @@ impl Output {
 
     /// Waits until everything is written, or the reader is blocked or too slow.
     pub(crate) fn flush(&self) {
+        self.flush_within(SLOW);
+    }
+
+    /// The same within a limit.
+    pub(super) fn flush_within(&self, limit: Duration) {
         if let Some(queue) = self.0.queue.get() {
-            queue.flush();
+            queue.flush(limit);
         }
     }
 

@@ -25,7 +25,7 @@ const CLEAR: &str = "\r\x1b[2K";
 /// A reader that reads nothing for this time is blocked, and the end of the program does not wait for it.
 const BLOCKED: Duration = Duration::from_secs(2);
 /// The maximum time that the end of the program waits for a slow reader.
-const SLOW: Duration = Duration::from_secs(6);
+pub(super) const SLOW: Duration = Duration::from_secs(6);
 /// After this time, the end of the program drops the droppable lines.
 const DROP_AFTER: Duration = Duration::from_secs(1);
 
@@ -72,6 +72,8 @@ struct Waiting {
     bar: Option<String>,
     writer: Writer,
     batches: u64,
+    /// The end of the program has waited in vain for these lines.
+    given_up: bool,
 }
 
 /// The state of the writer's thread.
@@ -122,6 +124,7 @@ impl Queue {
             waiting.bytes += line.len();
         }
         waiting.report_dropped();
+        waiting.given_up = false;
         waiting.lines.push_back((priority, line));
         let is_needed = match waiting.writer {
             Writer::Idle => true,
@@ -142,19 +145,20 @@ impl Queue {
     }
 
     /// Waits until everything is written, or the reader is blocked or too slow.
-    pub(super) fn flush(&self) {
-        if !self.threaded {
+    pub(super) fn flush(&self, limit: Duration) {
+        let mut waiting = self.waiting();
+        if !self.threaded || waiting.given_up {
             return;
         }
-        let mut waiting = self.waiting();
+        let (slow, drop_after) = (SLOW.min(limit), DROP_AFTER.min(limit / 2));
         let started = Instant::now();
         let (mut read, mut batches) = (started, waiting.batches);
         self.shared.filled.notify_one();
-        while waiting.has_unwritten() && started.elapsed() < SLOW && read.elapsed() < BLOCKED {
+        while waiting.has_unwritten() && started.elapsed() < slow && read.elapsed() < BLOCKED {
             if waiting.batches != batches {
                 (read, batches) = (Instant::now(), waiting.batches);
             }
-            if started.elapsed() >= DROP_AFTER {
+            if started.elapsed() >= drop_after {
                 waiting.drop_droppable();
             }
             let changed = self
@@ -164,6 +168,7 @@ impl Queue {
                 .unwrap_or_else(PoisonError::into_inner);
             waiting = changed.0;
         }
+        waiting.given_up = waiting.has_unwritten();
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -266,4 +271,22 @@ fn dropped_text(missing: u64, json: bool) -> String {
 
 fn lines(number: u64) -> String {
     format!("{number} {}", if number == 1 { "line" } else { "lines" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_reads_nothing_gets_only_important_lines_and_is_waited_for_once() {
+        let queue = Queue { shared: Arc::default(), threaded: true };
+        queue.line(Priority::Droppable, "output of a child".into());
+        queue.line(Priority::Important, "the box".into());
+        queue.flush(Duration::from_millis(300));
+        let left: Vec<String> = queue.waiting().lines.iter().map(|(_, line)| line.clone()).collect();
+        assert_eq!(left, [dropped_text(1, false), "the box".into()]);
+        assert!(queue.waiting().given_up);
+        queue.line(Priority::Important, "a later box".into());
+        assert!(!queue.waiting().given_up);
+    }
 }

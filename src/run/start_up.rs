@@ -48,6 +48,7 @@ pub(super) fn start_up(
     if inherited.loses_orphans() {
         Output::note(ORPHANS_LOST);
     }
+    let mut output_deadline = None;
     let result = runtime::block_on(inherited, budget, async |processes, mut signals| {
         let started = Instant::now();
         let bypasses = GateBypasses::with_reason(reason.map(str::to_owned));
@@ -115,25 +116,23 @@ pub(super) fn start_up(
             Err(engine::Blocked { step, details }) => {
                 let code = details.failure.code();
                 report.emit(&Event::Blocked { step, took, details });
-                if let Some(exporter) = exporter {
-                    exporter.send(report).await;
+                let told = tell(exporter, notify, report, &processes, &mut signals);
+                if processes.shutdown().has_started() {
+                    let _ = processes.shutdown().deadline().limit(told).await;
+                } else {
+                    told.await;
                 }
-                if let Some(notify) = notify {
-                    // The start-up has failed already: a signal changes nothing.
-                    let notified = notify_about(notify, report, &processes, &mut signals);
-                    if processes.shutdown().has_started() {
-                        let _ = processes.shutdown().deadline().limit(notified).await;
-                    } else {
-                        let _ = notified.await;
-                    }
-                    processes.finish(false).await;
-                }
+                processes.finish(false).await;
                 code
             }
         };
+        output_deadline = processes.shutdown().output_deadline();
         Ok((code, variables))
     });
-    report.flush();
+    match output_deadline {
+        Some(deadline) => report.flush_until(deadline),
+        None => report.flush(),
+    }
     if let Some(endpoint) = endpoint {
         endpoint.close();
     }
@@ -148,6 +147,22 @@ fn shutdown_budget(plan: &Plan, config: &Config) -> Duration {
         _ => Some(runtime::SHUTDOWN_BUDGET),
     });
     steps.fold(config.server.grace, Duration::max)
+}
+
+/// Sends the trace and the notification of a failure. A signal changes nothing any more.
+async fn tell(
+    exporter: Option<&Exporter>,
+    notify: Option<&config::Notify>,
+    report: &Report,
+    processes: &Processes,
+    signals: &mut Signals,
+) {
+    if let Some(exporter) = exporter {
+        exporter.send(report).await;
+    }
+    if let Some(notify) = notify {
+        let _ = notify_about(notify, report, processes, signals).await;
+    }
 }
 
 /// Runs the command of `[notify]` if the outcome is notable; fails only if a signal arrives during it.

@@ -7,6 +7,7 @@ use crate::{
     cli::TenantDelete,
     database::DatabaseError,
     failure::Failure,
+    files::Outstanding,
     outcome::{ActionEvent, command::TenantOutcome},
     tenants::inspection::Deleted,
 };
@@ -62,11 +63,11 @@ async fn confirm(name: &str, on_event: &dyn Fn(ActionEvent)) -> Result<(), Failu
     }
     let text = format!("this deletes the tenant `{name}` and all its data; type its name to confirm:");
     on_event(ActionEvent::Note(text));
-    let read = tokio::task::spawn_blocking(|| {
+    let read = || {
         let mut line = String::new();
         io::stdin().read_line(&mut line).map(|_| line)
-    });
-    let typed = read.await.ok().and_then(Result::ok).unwrap_or_default();
+    };
+    let typed = Outstanding::default().poll(read).await.unwrap_or_default();
     if typed.trim_end_matches(['\n', '\r']) == name {
         Ok(())
     } else {

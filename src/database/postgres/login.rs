@@ -244,28 +244,34 @@ impl<'c> Login<'c> {
         }
     }
 
+    /// The parameters of the URL replace the settings of `net`, as with libpq: the kernel ignores a count of probes while a user
+    /// time-out is set.
     fn tuned(&self, stream: TcpStream) -> io::Result<Socket> {
         stream.set_nodelay(true)?;
         let number = |name| self.parameter(name).and_then(|text| text.trim().parse::<u32>().ok());
-        let number = |name| number(name).filter(|number| *number > 0);
-        if self.parameter("keepalives") != Some("0") {
-            setsockopt(&stream, sockopt::KeepAlive, &true)?;
-            if let Some(seconds) = number("keepalives_idle") {
-                setsockopt(&stream, sockopt::TcpKeepIdle, &seconds)?;
-            }
-            if let Some(seconds) = number("keepalives_interval") {
-                setsockopt(&stream, sockopt::TcpKeepInterval, &seconds)?;
-            }
-            if let Some(count) = number("keepalives_count") {
-                setsockopt(&stream, sockopt::TcpKeepCount, &count)?;
-            }
+        let given = |name| number(name).filter(|number| *number > 0);
+        if self.parameter("keepalives") == Some("0") {
+            setsockopt(&stream, sockopt::KeepAlive, &false)?;
         }
-        if let Some(milliseconds) = number("tcp_user_timeout") {
+        if let Some(seconds) = given("keepalives_idle") {
+            setsockopt(&stream, sockopt::TcpKeepIdle, &seconds)?;
+        }
+        if let Some(seconds) = given("keepalives_interval") {
+            setsockopt(&stream, sockopt::TcpKeepInterval, &seconds)?;
+        }
+        if let Some(count) = given("keepalives_count") {
+            setsockopt(&stream, sockopt::TcpKeepCount, &count)?;
+        }
+        if KEEPALIVES.iter().any(|name| self.parameter(name).is_some()) {
+            let milliseconds = number("tcp_user_timeout").unwrap_or_default();
             setsockopt(&stream, sockopt::TcpUserTimeout, &milliseconds)?;
         }
         Ok(Box::new(stream))
     }
 }
+
+const KEEPALIVES: [&str; 5] =
+    ["keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"];
 
 /// The standard library has no error kind for it, only this text.
 fn is_name_resolution_error(error: &io::Error) -> bool {
