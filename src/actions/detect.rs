@@ -30,8 +30,8 @@ use crate::{
 
 /// The depth of the folders that are searched for migrations.
 const DEPTH: usize = 4;
-/// Parts of the names of folders with migrations.
-const FOLDERS: [&str; 5] = ["migrat", "versions", "drizzle", "tenant", "changes"];
+/// Parts of the names of folders with migrations, beside the names of the frameworks.
+const FOLDERS: [&str; 4] = ["migrat", "versions", "tenant", "changes"];
 /// Folders that contain no migrations of the project.
 const SKIPPED: [&str; 4] = ["node_modules", "site-packages", "target", "vendor"];
 
@@ -225,7 +225,8 @@ fn search(parent: &str, depth: usize, found: &mut Vec<String>) {
         if !is_folder || name.starts_with('.') || SKIPPED.contains(&&*name) {
             continue;
         }
-        if FOLDERS.iter().any(|part| name.to_lowercase().contains(part)) {
+        let name = name.to_lowercase();
+        if FOLDERS.into_iter().chain(frameworks::names()).any(|part| name.contains(part)) {
             found.push(path.clone());
         }
         if depth > 0 {

@@ -75,6 +75,11 @@ pub(crate) static ALL: &[&dyn Framework] = &[
     &custom::CUSTOM,
 ];
 
+/// The names of the frameworks that apply their migrations themselves.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().filter(|framework| framework.external().is_some()).map(|framework| framework.name())
+}
+
 impl<'a> Project<'a> {
     pub(crate) fn new(
         settings: &'a config::Project,

@@ -21,8 +21,10 @@ pub fn files() -> Vec<(String, String)> {
     collect(&root, &mut paths);
     let file = |path: PathBuf| {
         let text = fs::read_to_string(&path).unwrap();
-        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        // An inline module with tests is the last item of its file.
+        let mut tests = text.match_indices("#[cfg(test)]\nmod ").map(|(at, _)| at);
+        let end = tests.find(|at| opens(&text[*at..])).unwrap_or(text.len());
+        let lines = text[..end].lines().filter(|line| !line.trim_start().starts_with("//"));
         let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
         (name, lines.collect::<Vec<_>>().join("\n"))
     };

@@ -85,7 +85,27 @@ fn no_files_import_each_other_in_a_cycle() {
 }
 
 /// Words that name a framework with its own file.
-const FRAMEWORK_WORDS: [&str; 4] = ["django", "manage.py", "migrate_schemas", "tenant_command"];
+const FRAMEWORK_WORDS: [&str; 19] = [
+    "django",
+    "manage.py",
+    "migrate_schemas",
+    "tenant_command",
+    "alembic",
+    "artisan",
+    "dbmate",
+    "diesel",
+    "drizzle",
+    "knex",
+    "kysely",
+    "laravel",
+    "mikro-orm",
+    "node-pg-migrate",
+    "prisma",
+    "rails",
+    "refinery",
+    "sequelize",
+    "typeorm",
+];
 /// The frameworks' own files, and the declarations of the keys and of the command line, which list the frameworks.
 const NAME_FRAMEWORKS: [&str; 3] = ["frameworks", "config", "cli"];
 
