@@ -250,14 +250,18 @@ fn only_the_output_module_writes_to_the_streams() {
                 folders.push(path);
             } else if path.extension().is_some_and(|kind| kind == "rs")
                 && !path.ends_with("report/streams.rs")
+                // A fixed sentence, from the handler of a signal.
+                && !path.ends_with("process/exit_handler.rs")
             {
                 let text = std::fs::read_to_string(&path).unwrap();
                 for call in [
                     "io::stdout(",
                     "io::stderr(",
+                    "print!(",
                     "println!",
-                    "eprint!",
                     "dbg!",
+                    "unistd::write",
+                    "libc::write",
                     "/dev/stderr",
                     "/dev/stdout",
                 ] {
