@@ -11,7 +11,10 @@ use tokio::time::Instant;
 
 use super::context::RunContext;
 use crate::{
-    database::history::{At, Author, Change, Deed, Entry, Exception, Run, Step, Times},
+    database::{
+        LockHolder,
+        history::{At, Author, Change, Deed, Entry, Exception, Run, Step, Times},
+    },
     failure::Failure,
 };
 
@@ -195,18 +198,14 @@ impl RunHistory {
 }
 
 /// The description of the lock's holder, with the progress that its run has recorded.
-pub(super) async fn with_progress(context: &RunContext, holder: String) -> String {
-    let Ok(database) = context.database() else { return holder };
+pub(super) async fn with_progress(context: &RunContext, holder: LockHolder) -> String {
+    let LockHolder { words, run } = holder;
+    let Ok(database) = context.database() else { return words };
     let runs = database.read_history(1, false).await.unwrap_or_default();
-    // A run names itself `portcullis ID` to the others, on either engine.
-    let id = holder.strip_prefix("portcullis ").and_then(|rest| rest.split([' ', ',']).next());
-    let at = runs
-        .into_iter()
-        .find(|run| run.ended.is_none() && id == Some(run.id.as_str()))
-        .and_then(|run| run.at);
-    match at {
-        Some(At { step, done, total }) => format!("{holder}; in `{step}`: {done} of {total} tenants"),
-        None => holder,
+    let holding = |found: &Run| found.ended.is_none() && run.as_ref() == Some(&found.id);
+    match runs.into_iter().find(holding).and_then(|run| run.at) {
+        Some(At { step, done, total }) => format!("{words}; in `{step}`: {done} of {total} tenants"),
+        None => words,
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{context::RunContext, history, lock_heartbeat::FENCE};
 use crate::{
     cause::{Cause, Kind},
-    database::{DatabaseError, LockMode, LockProof, LockSession},
+    database::{DatabaseError, LockHolder, LockMode, LockProof, LockSession},
     deadline::Deadline,
     failure::Failure,
     retry::{Pauses, Retry},
@@ -97,7 +97,7 @@ async fn try_acquire(
     mode: LockMode,
     deadline: Deadline,
     context: &RunContext,
-) -> Result<Result<LockProof, String>, Failure> {
+) -> Result<Result<LockProof, LockHolder>, Failure> {
     let limit = query_deadline(deadline).left();
     session.try_acquire(mode, limit).await.map_err(|error| match error.into_cause() {
         why if why.kind == Kind::Silent => Failure::LockTimedOut {

@@ -11,8 +11,8 @@ use std::{collections::BTreeSet, future::ready, time::Duration};
 use futures_util::future::LocalBoxFuture;
 
 use super::{
-    Applied, ApplyError, Blocker, Column, Creation, DatabaseError, DatabaseLock, Derived, Intent, LockProof,
-    LockSession, MigrationFile, NoticeSender, ProvisionError, ProvisionState, Recovered, TableSet,
+    Applied, ApplyError, Blocker, Column, Creation, DatabaseError, DatabaseLock, Derived, Intent, LockHolder,
+    LockProof, LockSession, MigrationFile, NoticeSender, ProvisionError, ProvisionState, Recovered, TableSet,
     examined::{Examined, ExaminedServer},
     history::{Author, Deed, Entry, Run, Serving, Times},
     postgres::{Postgres, TenantDatabases},
@@ -125,7 +125,7 @@ engine! {
         /// Runs the statements unchanged in one message in the shared schema. `locked` means that this run holds the lock.
         fn run_sql(sql: &'a str, timeout: Duration, locked: bool, notices: NoticeSender) -> Result<(), DatabaseError>;
         /// A description of the lock's holder. It acquires and writes nothing.
-        fn lock_holder() -> Result<Option<String>, DatabaseError>;
+        fn lock_holder() -> Result<Option<LockHolder>, DatabaseError>;
         /// Writes entries to the history. The first writer creates the tables.
         fn write_history(run: &'a str, entries: &'a [Entry]) -> Result<(), DatabaseError>;
         /// The newest runs first; their steps, changes and exceptions only if `with_parts`.

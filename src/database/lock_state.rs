@@ -10,6 +10,21 @@ pub(crate) enum LockState {
     Lost(String),
 }
 
+/// The holder of a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LockHolder {
+    /// For people.
+    pub(crate) words: String,
+    /// The identifier of the run, if the holder is one.
+    pub(crate) run: Option<String>,
+}
+
+impl From<&str> for LockHolder {
+    fn from(words: &str) -> Self {
+        Self { words: words.into(), run: None }
+    }
+}
+
 /// Whether a run shares the lock with other runs in shared mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LockMode {

@@ -31,7 +31,7 @@ pub(crate) use self::postgres::read_checked;
 pub(crate) use self::{
     creation::{Column, CommitMarker, Creation, NewDomain, RegistryRow, nonce},
     derived::{Derived, TableSet},
-    lock_state::{DatabaseLock, LockMode, LockState, OrphanedBackend},
+    lock_state::{DatabaseLock, LockHolder, LockMode, LockState, OrphanedBackend},
     migrations::{MigrationFile, resolve},
     notices::{NoticeSender, Notices, channel as notice_channel},
     outcome::{
@@ -120,7 +120,7 @@ impl Database {
     }
 
     /// The lock's holder, if it has one. On a server, the check acquires the lock for a moment.
-    pub(crate) async fn probe_lock(&self, run: &str) -> Result<Option<String>, DatabaseError> {
+    pub(crate) async fn probe_lock(&self, run: &str) -> Result<Option<LockHolder>, DatabaseError> {
         if !self.capabilities().server {
             return self.lock_holder().await;
         }

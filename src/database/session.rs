@@ -17,7 +17,7 @@ use std::{
 
 use futures_util::future::LocalBoxFuture;
 
-use super::{DatabaseError, LockMode, LockState, OrphanedBackend, postgres, sqlite};
+use super::{DatabaseError, LockHolder, LockMode, LockState, OrphanedBackend, postgres, sqlite};
 use crate::deadline::Deadline;
 
 /// Proof that this run has acquired the lock. Only the session that acquired the lock returns it.
@@ -33,12 +33,12 @@ impl LockSession {
         Self(Box::new(session))
     }
 
-    /// Tries once. Returns the proof, or a description of the current holder.
+    /// Tries once. Returns the proof, or the current holder.
     pub(crate) async fn try_acquire(
         &mut self,
         mode: LockMode,
         limit: Duration,
-    ) -> Result<Result<LockProof, String>, DatabaseError> {
+    ) -> Result<Result<LockProof, LockHolder>, DatabaseError> {
         let holder = self.0.try_acquire(mode, limit).await?;
         Ok(holder.map_or(Ok(LockProof(())), Err))
     }
@@ -100,7 +100,7 @@ macro_rules! session {
 session! {
     every {
         /// Tries once. Returns a description of the current holder; None if this session now holds the lock.
-        fn try_acquire(mode: LockMode, limit: Duration) -> Result<Option<String>, DatabaseError>;
+        fn try_acquire(mode: LockMode, limit: Duration) -> Result<Option<LockHolder>, DatabaseError>;
         /// Whether this session still holds the lock. An error leaves that open.
         fn check(limit: Duration) -> Result<LockState, DatabaseError>;
         /// Releases all locks that it holds. `programs_ended`: no program that ran under the lock is alive.

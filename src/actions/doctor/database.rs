@@ -8,7 +8,7 @@ use crate::{
     actions::context::RunContext,
     config::{self, Action, Config, Registry, Scope},
     database::{
-        DatabaseError,
+        DatabaseError, LockHolder,
         examined::{Examined, ExaminedServer, Pooler},
     },
     outcome::doctor::{Checked, Remedy, Verdict},
@@ -44,7 +44,7 @@ pub(super) struct Facts {
     password: Option<String>,
     pub(super) examined: Examined,
     /// The lock's holder, if it has one, or why it cannot be read.
-    pub(super) lock: Option<Result<Option<String>, DatabaseError>>,
+    pub(super) lock: Option<Result<Option<LockHolder>, DatabaseError>>,
     is_server: bool,
     layout: Layout,
     /// The objects that the configured steps change.
@@ -281,7 +281,7 @@ fn lock(facts: &Facts) -> Verdict {
     match (&facts.connection, &facts.lock) {
         (Connection::Ready, Some(Ok(None))) => Verdict::passed("not held"),
         (Connection::Ready, Some(Ok(Some(holder)))) => Verdict::warned(
-            format!("held by {holder}"),
+            format!("held by {}", holder.words),
             "inspect the holder; the lock is released when its session ends",
         ),
         (Connection::Ready, Some(Err(error))) => Verdict::failed(

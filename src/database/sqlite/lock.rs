@@ -16,12 +16,14 @@ use nix::fcntl::OFlag;
 use super::Sqlite;
 use crate::{
     cause::Cause,
-    database::{DatabaseError, LockMode, LockState},
+    database::{DatabaseError, LockHolder, LockMode, LockState},
     files,
     words::rfc3339,
 };
 
 const LOCK_FILE: &str = "portcullis.lock";
+/// The beginning of a run's description of itself.
+const RUN: &str = "portcullis ";
 
 /// Acquires the lock and holds it while the file is open.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub(crate) struct Session {
 }
 
 impl Sqlite {
-    pub(crate) async fn lock_holder(&self) -> Result<Option<String>, DatabaseError> {
+    pub(crate) async fn lock_holder(&self) -> Result<Option<LockHolder>, DatabaseError> {
         let path = self.folder.join(LOCK_FILE);
         let name = path.clone();
         let state = move || {
@@ -60,12 +62,12 @@ impl Sqlite {
 }
 
 impl Session {
-    /// Tries once. Returns a description of the current holder; None if this session now holds the lock.
+    /// Tries once. Returns the current holder; None if this session now holds the lock.
     pub(crate) async fn try_acquire(
         &mut self,
         mode: LockMode,
         limit: Duration,
-    ) -> Result<Option<String>, DatabaseError> {
+    ) -> Result<Option<LockHolder>, DatabaseError> {
         let (path, run) = (self.path.clone(), self.run.clone());
         let acquired = with_timeout(limit, move || acquire(&path, &run, mode)).await?;
         let acquired = acquired.map_err(|error| {
@@ -97,7 +99,7 @@ impl Session {
 
 enum Acquired {
     Held(File),
-    By(String),
+    By(LockHolder),
 }
 
 fn acquire(path: &Path, run: &str, mode: LockMode) -> io::Result<Acquired> {
@@ -122,7 +124,7 @@ fn acquire(path: &Path, run: &str, mode: LockMode) -> io::Result<Acquired> {
     file.rewind()?;
     let now = rfc3339(SystemTime::now());
     let (day, time) = (now.get(..10).unwrap_or_default(), now.get(11..19).unwrap_or_default());
-    write!(file, "portcullis {run}, process {}, since {day} {time} UTC", std::process::id())?;
+    write!(file, "{RUN}{run}, process {}, since {day} {time} UTC", std::process::id())?;
     Ok(Acquired::Held(file))
 }
 
@@ -148,9 +150,14 @@ fn is_at(file: &File, path: &Path) -> bool {
     file.metadata().is_ok_and(|one| fs::metadata(path).is_ok_and(|other| same(one, other)))
 }
 
-/// The holder's own description in the file.
-fn holder(file: &mut File) -> String {
-    let mut text = String::new();
-    let _ = file.read_to_string(&mut text);
-    if text.is_empty() { "another process".to_owned() } else { text }
+/// The holder, which has described itself in the file.
+fn holder(file: &mut File) -> LockHolder {
+    let mut words = String::new();
+    let _ = file.read_to_string(&mut words);
+    if words.is_empty() {
+        return "another process".into();
+    }
+    let run = words.strip_prefix(RUN).and_then(|rest| rest.split_once(','));
+    let run = run.map(|(run, _)| run.to_owned());
+    LockHolder { words, run }
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     cause::{Cause, Kind},
-    database::{ApplyEnd, ApplyError, DatabaseError},
+    database::{ApplyEnd, ApplyError, DatabaseError, LockHolder},
     deadline::Deadline,
     retry::{Pauses, Retry},
 };
@@ -36,11 +36,11 @@ const SCHEMA_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const SCHEMA_LOCK_PAUSES: Pauses = Pauses::even(Duration::from_millis(150));
 
 impl Postgres {
-    pub(in super::super) async fn lock_holder(&self) -> Result<Option<String>, DatabaseError> {
+    pub(in super::super) async fn lock_holder(&self) -> Result<Option<LockHolder>, DatabaseError> {
         let mut connection = connect::connect(self.direct()).await?;
         let rows = connection.rows(&holder(&run_held(self.run_key()))).await;
         connection.close().await;
-        rows.and_then(|rows| describe_holder(&rows)).map_err(DatabaseError::from)
+        rows.and_then(|rows| described(&rows)).map_err(DatabaseError::from)
     }
 
     /// Records that programs of this run may change the database until it releases the lock.
@@ -99,7 +99,8 @@ fn holder(which: &str) -> String {
          || coalesce(' from ' || host(a.client_addr), '') || ', process ' || l.pid \
          || CASE WHEN a.application_name LIKE '% since %' THEN ', since ' || split_part(a.application_name, ' since ', 2) \
          ELSE coalesce(', connected since ' || to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') \
-         || ' UTC', '') END, (count(*) OVER () - 1)::text FROM pg_catalog.pg_locks l \
+         || ' UTC', '') END, (count(*) OVER () - 1)::text, \
+         CASE WHEN a.application_name LIKE 'portcullis % since %' THEN split_part(a.application_name, ' ', 2) END FROM pg_catalog.pg_locks l \
          LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
          WHERE l.locktype = 'advisory' AND l.granted AND l.pid <> pg_catalog.pg_backend_pid() \
          AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) \
@@ -107,17 +108,18 @@ fn holder(which: &str) -> String {
     )
 }
 
-/// The description of a row of [`holder`]; None if no session holds the lock.
-fn describe_holder(rows: &[Row]) -> Result<Option<String>, QueryError> {
+/// The holder in a row of [`holder`]; None if no session holds the lock.
+fn described(rows: &[Row]) -> Result<Option<LockHolder>, QueryError> {
     let Some(row) = rows.first() else { return Ok(None) };
-    let (who, others) = (connect::text(row, 0)?, connect::text(row, 1)?);
-    Ok(who.map(|who| match others.as_deref() {
+    let (who, others, run) = (connect::text(row, 0)?, connect::text(row, 1)?, connect::text(row, 2)?);
+    let words = who.map(|who| match others.as_deref() {
         None | Some("0") => who,
         Some(others) => format!("{who}, and {others} more"),
-    }))
+    });
+    Ok(words.map(|words| LockHolder { words, run }))
 }
 
-fn just_ended() -> String {
+fn just_ended() -> LockHolder {
     "a session that has just ended".into()
 }
 

@@ -28,12 +28,12 @@ use super::{
         quote::literal,
         run_migration::{self, Lifetime},
     },
-    RUN, attempt, describe_holder, holder, just_ended, orphaned_backends, pooler, programs, run_held,
-    schema_key, sqlx_held,
+    RUN, attempt, described, holder, just_ended, orphaned_backends, pooler, programs, run_held, schema_key,
+    sqlx_held,
 };
 use crate::{
     cause::{Cause, Kind},
-    database::{DatabaseError, LockMode, LockState, OrphanedBackend},
+    database::{DatabaseError, LockHolder, LockMode, LockState, OrphanedBackend},
     deadline::Deadline,
 };
 
@@ -111,7 +111,7 @@ impl Session {
         &mut self,
         mode: LockMode,
         limit: Duration,
-    ) -> Result<Option<String>, DatabaseError> {
+    ) -> Result<Option<LockHolder>, DatabaseError> {
         let shared = if mode == LockMode::Shared { "_shared" } else { "" };
         let (key, sqlx) = (self.key, self.sqlx);
         let xact = if self.pooled { "xact_" } else { "" };
@@ -139,11 +139,13 @@ impl Session {
         }
         let who = if acquired(0) {
             let rows = self.ask(&holder(&sqlx_held(sqlx)), limit).await?;
-            describe_holder(&rows)
-                .map(|who| format!("a program that migrates with sqlx: {}", who.unwrap_or_else(just_ended)))
+            described(&rows).map(|who| {
+                let words = who.unwrap_or_else(just_ended).words;
+                LockHolder { words: format!("a program that migrates with sqlx: {words}"), run: None }
+            })
         } else {
             let rows = self.ask(&holder(&run_held(key)), limit).await?;
-            describe_holder(&rows).map(|who| who.unwrap_or_else(just_ended))
+            described(&rows).map(|who| who.unwrap_or_else(just_ended))
         };
         self.release_lock(limit, false).await?;
         who.map(Some).map_err(DatabaseError::from)

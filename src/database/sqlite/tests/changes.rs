@@ -83,7 +83,9 @@ fn one_run_at_a_time_holds_the_lock_and_others_see_its_holder() {
         let mut second = project.database().lock_session("run-2");
         assert_eq!(first.try_acquire(LockMode::Exclusive, LIMIT).await.unwrap(), None);
         let holder = second.try_acquire(LockMode::Exclusive, LIMIT).await.unwrap().unwrap();
-        assert!(holder.contains("portcullis run-1, process ") && holder.contains(", since 2"), "{holder}");
+        assert_eq!(holder.run.as_deref(), Some("run-1"));
+        let words = &holder.words;
+        assert!(words.contains("portcullis run-1, process ") && words.contains(", since 2"), "{words}");
         assert_eq!(second.try_acquire(LockMode::Shared, LIMIT).await.unwrap(), Some(holder.clone()));
         assert_eq!(project.database().lock_holder().await.unwrap(), Some(holder));
         assert_eq!(first.check(LIMIT).await, Ok(LockState::Held));
