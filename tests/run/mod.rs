@@ -17,6 +17,7 @@ mod fifo;
 mod gate_bypasses;
 mod history;
 mod init_config;
+mod languages;
 mod libpq;
 pub(crate) mod lock;
 mod manifests;

@@ -45,6 +45,22 @@ impl Server {
         server
     }
 
+    /// A new server that can speak this language, too (`lc_messages`).
+    pub fn translated(language: &str) -> Self {
+        let mut server = Self::start("");
+        let locales = server.folder().join(LOCALES);
+        fs::create_dir(&locales).unwrap();
+        let name = format!("{language}.UTF-8");
+        finish(
+            Command::new("localedef")
+                .args(["--inputfile", language, "--charmap", "UTF-8"])
+                .arg(locales.join(name)),
+        );
+        finish(Command::new("cp").arg("-r").arg("/usr/lib/locale/C.utf8").arg(&locales));
+        server.crash();
+        server
+    }
+
     /// Fills the small disk, or frees it.
     pub fn fill(&self, fills: bool) {
         let file = self.folder().join("small/filler");
@@ -187,6 +203,9 @@ impl Server {
     }
 }
 
+/// The folder of the server's own locales.
+const LOCALES: &str = "locales";
+
 fn spawn(programs: &Path, folder: &TempDir, port: u16, disk: Option<usize>) -> Child {
     let log = fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
     let mut command = match disk {
@@ -206,6 +225,10 @@ fn spawn(programs: &Path, folder: &TempDir, port: u16, disk: Option<usize>) -> C
             command
         }
     };
+    let locales = folder.path().join(LOCALES);
+    if locales.is_dir() {
+        command.env("LOCPATH", locales);
+    }
     command
         .arg("-D")
         .arg(folder.path().join("data"))
