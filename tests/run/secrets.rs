@@ -239,6 +239,50 @@ fn every_command_masks_the_output_of_project_programs() {
 }
 
 #[test]
+fn commands_on_tenants_mask_the_output_of_their_programs() {
+    let leak =
+        r#"run = ["sh", "-c", "echo $EXTRA; echo login as $DB_PASSWORD failed >&2; exit 1", "{schema}"]"#;
+    let config = format!(
+        r#"
+        database = {{ url = "${{DATABASE_URL}}" }}
+        tenants = {{ registry = {{ table = "tenants", schema_column = "name" }} }}
+        [migrations]
+        framework = "custom"
+        tenant = "changes"
+        manifest = {{ file = "manifest.json" }}
+        ledger = {{ table = "applied", id = "change", files = ["{{id}}.sql"] }}
+        apply = {{ {leak}, env = {{ EXTRA = "postgres://me:another-secret-value@db/x" }} }}
+        [[step]]
+        name = "demo"
+        bootstrap = {{ tenants = ["demo"], {} }}
+        "#,
+        leak.replace(", \"{schema}\"", "")
+    );
+    let database = Database::fresh();
+    database.execute("CREATE TABLE tenants (name text); INSERT INTO tenants VALUES ('a'); CREATE SCHEMA a; CREATE TABLE a.applied (change text)");
+    let portcullis = Portcullis::new()
+        .config(&config)
+        .file("changes/one.sql", "SELECT 1;\n")
+        .env("DATABASE_URL", &database.url())
+        .env("DB_PASSWORD", "correct-horse-battery");
+    portcullis.run(["manifest", "files"]).exits(0);
+    for outcome in [
+        portcullis.run(["migrate", "a"]),
+        portcullis.run(["repair", "a"]),
+        portcullis.run(["tenant", "create", "b"]),
+        portcullis.run(["tenant", "bootstrap"]),
+        portcullis.run(["run", "--no-server"]),
+    ] {
+        assert!(outcome.code != Some(0), "{outcome}");
+        for written in [&outcome.stdout, &outcome.stderr] {
+            let shown = written.contains("correct-horse") || written.contains("another-secret");
+            assert!(!shown, "{outcome}");
+        }
+        assert!(outcome.stderr.contains("login as ******** failed"), "{outcome}");
+    }
+}
+
+#[test]
 fn the_history_holds_no_secret() {
     let project = Project::new("").env("API_TOKEN", "correct-horse-battery").step(
         "[[step]]\nname = \"broken\"\nsql = { run = \"SELECT 'correct-horse-battery'::integer\", once_per_release = true }\n",
