@@ -1,6 +1,11 @@
 //! Every kind of failure: its message, its stable identifier and its exit code. `report::advice` adds what to do.
 
-use std::{fmt, io, path::PathBuf, time::Duration};
+use std::{
+    error::Error,
+    fmt, io, iter,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{
     cause::{Cause, Kind},
@@ -132,6 +137,9 @@ pub(crate) enum Failure {
     #[error("ended by {} {doing}", signal_name(*signal))]
     Interrupted { signal: i32, doing: String },
 
+    #[error("cannot {doing}: {why}")]
+    OutOfResources { doing: String, why: String },
+
     #[error("internal error: {what}")]
     Internal { what: String },
 }
@@ -229,6 +237,21 @@ impl Failure {
         }
     }
 
+    /// Something cannot be started.
+    pub(crate) fn not_started(what: &str, error: &io::Error) -> Self {
+        Failure::OutOfResources { doing: format!("start {what}"), why: error.to_string() }
+    }
+
+    /// Migrations cannot be read. A lack of descriptors, threads or memory is no fault of the folder.
+    pub(crate) fn unreadable(path: &Path, error: &(dyn Error + 'static)) -> Self {
+        let why = chain(error);
+        let os_error = causes(error).find_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error());
+        if let Some(libc::EMFILE | libc::ENFILE | libc::EAGAIN | libc::ENOMEM) = os_error {
+            return Failure::OutOfResources { doing: format!("read `{}`", path.display()), why };
+        }
+        Failure::MigrationsUnreadable { path: path.to_owned(), why }
+    }
+
     /// The exit code of the process, as listed in `docs/exit-codes.md`.
     pub(crate) fn code(&self) -> u8 {
         match self {
@@ -244,7 +267,7 @@ impl Failure {
             Failure::Usage { .. } => 64,
             Failure::ValuesMissing(missing) if missing.argv.is_some() => 64,
             Failure::WaitTimedOut { .. } => 69,
-            Failure::Internal { .. } => 70,
+            Failure::Internal { .. } | Failure::OutOfResources { .. } => 70,
             Failure::Provisioning { .. } | Failure::Deleting { .. } => 73,
             Failure::Unproven { .. } | Failure::Database { .. } | Failure::EnvironmentUnknown { .. } => 74,
             Failure::LockTimedOut { .. } | Failure::LockLost { .. } => 75,
@@ -319,6 +342,7 @@ impl Failure {
             Failure::ServerNotExecutable { .. } => "server-not-executable",
             Failure::EnvironmentUnknown { .. } => "environment-unknown",
             Failure::Interrupted { .. } => "interrupted",
+            Failure::OutOfResources { .. } => "out-of-resources",
             Failure::Internal { .. } => "internal",
         }
     }
@@ -386,15 +410,22 @@ pub(crate) fn signal_name(signal: i32) -> String {
         .map_or_else(|_| format!("signal {signal}"), |s| s.as_str().to_owned())
 }
 
-/// A failure with all its causes, joined by colons.
-pub(crate) fn chain(failure: &Failure) -> String {
-    let mut text = failure.to_string();
-    let mut cause = std::error::Error::source(failure);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+/// An error with all its causes, joined by colons. Some libraries already have the cause in their message.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    causes(error).skip(1).fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
+}
+
+/// The error and its causes.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
 }
 
 #[cfg(test)]

@@ -12,7 +12,11 @@ use std::{
         unix::fs::{OpenOptionsExt, fchown},
     },
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
     time::Duration,
 };
 
@@ -50,8 +54,10 @@ fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> impl Future<Output = io::Result<T>> {
     let one_more = |running| (running < MAX_HANGING).then_some(running + 1);
-    let counted = RUNNING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-    let started = counted.is_ok().then(|| {
+    let hang = |_| io::Error::other(format!("{MAX_HANGING} earlier file operations still hang"));
+    let counted = first_thread()
+        .and_then(|()| RUNNING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).map_err(hang));
+    let started = counted.map(|_| {
         tokio::task::spawn_blocking(move || {
             let result = work();
             RUNNING.fetch_sub(1, Ordering::Relaxed);
@@ -59,12 +65,19 @@ fn blocking<T: Send + 'static>(
         })
     });
     async move {
-        let Some(started) = started else {
-            return Err(io::Error::other(format!("{MAX_HANGING} earlier file operations still hang")));
-        };
         // The runtime is shutting down, or the work panicked.
-        started.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+        started?.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
+}
+
+/// The pool panics if it has no thread and can start none. After this check it can, and the thread stays.
+fn first_thread() -> io::Result<()> {
+    static STARTED: OnceLock<()> = OnceLock::new();
+    if STARTED.get().is_none() {
+        let _ = thread::Builder::new().spawn(|| {})?.join();
+        let _ = STARTED.set(());
+    }
+    Ok(())
 }
 
 /// A blocking query that is repeated: while it hangs, further calls wait for its answer and use no further thread.

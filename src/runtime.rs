@@ -1,6 +1,6 @@
 //! Runs the asynchronous runtime with the reaper and the signals, for as long as steps run.
 
-use std::time::Duration;
+use std::{io, os::unix::net::UnixStream, time::Duration};
 
 use tokio::{runtime::Builder, task::LocalSet};
 
@@ -19,11 +19,14 @@ pub(crate) fn block_on<T>(
     shutdown_budget: Duration,
     work: impl AsyncFnOnce(Processes, Signals) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let internal = |error| Failure::Internal { what: format!("cannot start the runtime: {error}") };
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(internal)?;
+    let failed = |error| Failure::not_started("the runtime", &error);
+    enough_descriptors().map_err(failed)?;
+    // The thread pool never becomes empty again: see `files`.
+    let runtime = Builder::new_current_thread().enable_all().thread_keep_alive(Duration::MAX).build();
+    let runtime = runtime.map_err(failed)?;
     let tasks = LocalSet::new();
     let result = tasks.block_on(&runtime, async {
-        let (processes, signals) = Processes::start(inherited, shutdown_budget).map_err(internal)?;
+        let (processes, signals) = Processes::start(inherited, shutdown_budget).map_err(failed)?;
         credentials::set(Some(processes.clone()));
         work(processes, signals).await
     });
@@ -31,6 +34,13 @@ pub(crate) fn block_on<T>(
     drop(tasks);
     runtime.shutdown_background();
     result
+}
+
+/// Without a descriptor for its last pair of sockets, tokio's runtime panics.
+fn enough_descriptors() -> io::Result<()> {
+    let pairs = [UnixStream::pair()?, UnixStream::pair()?, UnixStream::pair()?];
+    drop(pairs);
+    Ok(())
 }
 
 /// Runs the work unless a signal ends it first; for commands other than `run`.

@@ -120,10 +120,9 @@ async fn derived(
 
 async fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
     let reading = folder.to_owned();
-    let unreadable = |why: String| Failure::MigrationsUnreadable { path: folder.to_owned(), why };
     files::within(files::TIMEOUT, move || Ok(database::resolve(&reading)))
         .await
-        .map_err(|error| unreadable(error.to_string()))?
+        .map_err(|error| Failure::unreadable(folder, &error))?
 }
 
 fn expected(files: &[MigrationFile]) -> Vec<Migration> {

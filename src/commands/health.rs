@@ -37,8 +37,8 @@ enum Health {
 /// Whether the probe succeeds, and why.
 pub(crate) fn run(path: &Path, env: &Environment, live: bool) -> Result<(bool, String), Failure> {
     let status = config::load::load(path, env, &Overrides::default())?.status;
-    let internal = |error| Failure::Internal { what: format!("cannot start the runtime: {error}") };
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(internal)?;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::not_started("the runtime", &error))?;
     let health = runtime.block_on(async {
         let deadline = Deadline::after(TIMEOUT);
         match (&status.file, status.listen) {

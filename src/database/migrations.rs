@@ -57,7 +57,8 @@ impl MigrationFile {
 /// applied is an error.
 pub(crate) fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
     let unreadable = |why: String| Failure::MigrationsUnreadable { path: folder.to_owned(), why };
-    for entry in files::list_now(folder).map_err(|error| unreadable(error.to_string()))?.flatten() {
+    let entries = files::list_now(folder).map_err(|error| Failure::unreadable(folder, &error))?;
+    for entry in entries.flatten() {
         // sqlx would ignore it without a message.
         let path = entry.path();
         let is_sql = path.extension().is_some_and(|extension| extension == "sql");
@@ -65,7 +66,8 @@ pub(crate) fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
             return Err(unreadable(format!("`{}` is not a regular file", entry.file_name().display())));
         }
     }
-    let resolved = sqlx::migrate::resolve_blocking(folder).map_err(|error| unreadable(chain(&error)))?;
+    let resolved =
+        sqlx::migrate::resolve_blocking(folder).map_err(|error| Failure::unreadable(folder, &error))?;
     let applied: BTreeSet<OsString> =
         resolved.iter().filter_map(|(_, path)| path.file_name().map(OsString::from)).into_set();
     if let Some(why) = ignored_file(folder, &applied).map_err(|error| unreadable(error.to_string()))? {
@@ -147,13 +149,6 @@ fn is_sql(name: &OsStr) -> bool {
 fn other_line_ends(text: &str) -> Option<Vec<u8>> {
     let other = if text.contains("\r\n") { text.replace("\r\n", "\n") } else { text.replace('\n', "\r\n") };
     (other != text).then(|| Sha384::digest(other).to_vec())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) if !error.to_string().contains(&source.to_string()) => format!("{error}: {source}"),
-        _ => error.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -108,10 +108,7 @@ impl Project<'_> {
         }
         let (framework, settings) = (self.framework, self.settings.clone());
         let read = files::within(files::TIMEOUT, move || Ok(framework.read(&settings))).await;
-        Some(read.unwrap_or_else(|error| {
-            let path = self.settings.folder().to_owned();
-            Err(Failure::MigrationsUnreadable { path, why: error.to_string() })
-        }))
+        Some(read.unwrap_or_else(|error| Err(Failure::unreadable(self.settings.folder(), &error))))
     }
 
     /// The reason why the manifest no longer matches the migrations on disk; None if it matches.

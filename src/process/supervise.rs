@@ -92,7 +92,7 @@ pub(crate) fn supervise(
         takes_sockets: true,
     });
     let main = launched
-        .map_err(|error| Failure::Internal { what: format!("cannot start a process: {error}") })?
+        .map_err(|error| Failure::not_started("a process", &error))?
         .map_err(|not| unexecuted(not.source))?;
 
     inherited_fds::close_inherited(!options.after_steps);

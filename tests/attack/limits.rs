@@ -10,7 +10,7 @@ use super::{
 };
 use crate::support::{cluster::Database, process::Running};
 
-const CODES: [i32; 4] = [1, 69, 74, 75];
+const CODES: [i32; 5] = [1, 69, 70, 74, 75];
 
 #[derive(Debug)]
 enum Limit {

@@ -1,6 +1,6 @@
 //! The table of `docs/exit-codes.md`, one test per line.
 
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, process::Command};
 
 use nix::sys::signal::Signal;
 
@@ -8,6 +8,7 @@ use crate::support::{
     cluster::{Database, cluster},
     http::free_port,
     portcullis::Portcullis,
+    process::Running,
     sample::{Engine, Sample},
 };
 
@@ -90,6 +91,17 @@ fn seventy_seven_when_the_database_does_not_exist() {
     let (server, _) = cluster().rsplit_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     let sample = Sample::on(Engine::Sqlite).env("DATABASE_URL", &format!("{server}/no_such_database"));
     sample.portcullis.run(["run"]).exits(77).prints("no_such_database");
+}
+
+#[test]
+fn seventy_when_there_are_too_few_descriptors() {
+    let portcullis = step("command.run = [\"true\"]");
+    for limit in 4..8 {
+        let mut command = Command::new("prlimit");
+        command.args([&format!("--nofile={limit}"), "--", env!("CARGO_BIN_EXE_portcullis"), "run"]);
+        command.current_dir(portcullis.folder());
+        Running::start(command, false).wait().exits(70).prints("exit 70 (out-of-resources)");
+    }
 }
 
 #[test]

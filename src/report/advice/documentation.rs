@@ -25,6 +25,7 @@ fn sql(code: &str, text: &str) -> Cause {
     Cause { kind: Kind::of_sqlstate(code), code: Code::sqlstate(code), text: text.into() }
 }
 
+#[expect(clippy::too_many_lines, reason = "an example of every failure")]
 fn examples() -> Vec<Failure> {
     let (path, make) = (|| "config.toml".into(), || "portcullis manifest sql".to_owned());
     let manifest = || "portcullis.manifest.json".into();
@@ -124,6 +125,7 @@ fn examples() -> Vec<Failure> {
             why: "permission denied: the server is process 1, and it belongs to user 1000".into(),
         },
         Failure::Interrupted { signal: 15, doing: "in step 3 of 7".into() },
+        Failure::not_started("the runtime", &io::Error::from_raw_os_error(libc::EMFILE)),
         Failure::Internal { what: "a panic".into() },
     ]
 }

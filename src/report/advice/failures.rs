@@ -203,7 +203,7 @@ fn fallback(steps: &mut Steps, failure: &Failure) {
         Failure::CommandMissing { .. } => {
             steps.add_step("install the program in the image, or correct the configured command");
         }
-        Failure::CommandNotSpawned { .. } => steps.add_step(
+        Failure::CommandNotSpawned { .. } | Failure::OutOfResources { .. } => steps.add_step(
             "give the container the missing resource: a higher limit on processes or open files, memory, or its /dev",
         ),
         Failure::ExportsInvalid { .. } => steps.add_step(
