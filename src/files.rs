@@ -12,11 +12,7 @@ use std::{
         unix::fs::{OpenOptionsExt, fchown},
     },
     path::{Path, PathBuf},
-    sync::{
-        OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -26,7 +22,7 @@ use nix::{
 };
 use tokio::task::JoinHandle;
 
-use crate::{deadline::Deadline, words};
+use crate::{deadline::Deadline, threads, words};
 
 /// The number of calls that may hang at the same time; a further call fails instead of using another thread.
 const MAX_HANGING: usize = 64;
@@ -55,12 +51,12 @@ fn blocking<T: Send + 'static>(
 ) -> impl Future<Output = io::Result<T>> {
     let one_more = |running| (running < MAX_HANGING).then_some(running + 1);
     let hang = |_| io::Error::other(format!("{MAX_HANGING} earlier file operations still hang"));
-    let counted = first_thread()
-        .and_then(|()| RUNNING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).map_err(hang));
-    let started = counted.map(|_| {
-        tokio::task::spawn_blocking(move || {
+    let counted = RUNNING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).map_err(hang);
+    let started = counted.and_then(|_| {
+        let counted = Counted;
+        threads::spawn_blocking(move || {
             let result = work();
-            RUNNING.fetch_sub(1, Ordering::Relaxed);
+            drop(counted);
             result
         })
     });
@@ -70,14 +66,13 @@ fn blocking<T: Send + 'static>(
     }
 }
 
-/// The pool panics if it has no thread and can start none. After this check it can, and the thread stays.
-fn first_thread() -> io::Result<()> {
-    static STARTED: OnceLock<()> = OnceLock::new();
-    if STARTED.get().is_none() {
-        let _ = thread::Builder::new().spawn(|| {})?.join();
-        let _ = STARTED.set(());
+/// A running operation.
+struct Counted;
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        RUNNING.fetch_sub(1, Ordering::Relaxed);
     }
-    Ok(())
 }
 
 /// A blocking query that is repeated: while it hangs, further calls wait for its answer and use no further thread.

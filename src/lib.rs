@@ -47,6 +47,7 @@ mod outcome;
 mod report;
 mod retry;
 mod signal_names;
+mod threads;
 mod words;
 
 use std::{ffi::OsString, io, panic, sync::OnceLock};

@@ -1,13 +1,14 @@
 //! Runs the asynchronous runtime with the reaper and the signals, for as long as steps run.
 
-use std::{io, os::unix::net::UnixStream, time::Duration};
+use std::time::Duration;
 
-use tokio::{runtime::Builder, task::LocalSet};
+use tokio::task::LocalSet;
 
 use crate::{
     credentials,
     failure::Failure,
     process::{Inherited, Processes, Signals},
+    threads,
 };
 
 /// The default time limit of a shutdown: Docker kills after 10 s.
@@ -20,10 +21,7 @@ pub(crate) fn block_on<T>(
     work: impl AsyncFnOnce(Processes, Signals) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let failed = |error| Failure::not_started("the runtime", &error);
-    enough_descriptors().map_err(failed)?;
-    // The thread pool never becomes empty again: see `files`.
-    let runtime = Builder::new_current_thread().enable_all().thread_keep_alive(Duration::MAX).build();
-    let runtime = runtime.map_err(failed)?;
+    let runtime = threads::runtime().map_err(failed)?;
     let tasks = LocalSet::new();
     let result = tasks.block_on(&runtime, async {
         let (processes, signals) = Processes::start(inherited, shutdown_budget).map_err(failed)?;
@@ -34,13 +32,6 @@ pub(crate) fn block_on<T>(
     drop(tasks);
     runtime.shutdown_background();
     result
-}
-
-/// Without a descriptor for its last pair of sockets, tokio's runtime panics.
-fn enough_descriptors() -> io::Result<()> {
-    let pairs = [UnixStream::pair()?, UnixStream::pair()?, UnixStream::pair()?];
-    drop(pairs);
-    Ok(())
 }
 
 /// Runs the work unless a signal ends it first; for commands other than `run`.

@@ -12,7 +12,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::fd::AsRawFd,
     sync::{Arc, Mutex, PoisonError},
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -40,6 +40,7 @@ use crate::{
         watch::WatchPage,
     },
     retry::{Pauses, Retry},
+    threads,
 };
 
 /// The maximum number of open connections; the oldest is closed for a new one.
@@ -64,19 +65,22 @@ impl Endpoint {
     pub(crate) fn open(address: SocketAddr, output: Output, pages: Box<Pages>) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = threads::runtime()?;
         let (stop, stopped) = oneshot::channel();
         let source = Arc::new(Source { output, pages });
-        let thread = thread::Builder::new().name("status".into()).spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    _ = stopped => {}
-                    () = accept(listener, source) => {}
-                }
-            });
-            // Drops every connection.
-            runtime.shutdown_background();
-        })?;
+        let thread = threads::spawn(
+            "status",
+            Box::new(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        _ = stopped => {}
+                        () = accept(listener, source) => {}
+                    }
+                });
+                // Drops every connection.
+                runtime.shutdown_background();
+            }),
+        )?;
         Ok(Self { stop, thread })
     }
 

@@ -10,7 +10,7 @@ use std::{
 
 use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
 use serde_json::Value;
-use tokio::{net::TcpStream, runtime::Builder};
+use tokio::net::TcpStream;
 
 use crate::{
     config::{self, Overrides, environment::Environment},
@@ -18,6 +18,7 @@ use crate::{
     failure::Failure,
     files,
     net::http::Request,
+    threads,
     words::duration,
 };
 
@@ -37,8 +38,7 @@ enum Health {
 /// Whether the probe succeeds, and why.
 pub(crate) fn run(path: &Path, env: &Environment, live: bool) -> Result<(bool, String), Failure> {
     let status = config::load::load(path, env, &Overrides::default())?.status;
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::not_started("the runtime", &error))?;
+    let runtime = threads::runtime().map_err(|error| Failure::not_started("the runtime", &error))?;
     let health = runtime.block_on(async {
         let deadline = Deadline::after(TIMEOUT);
         match (&status.file, status.listen) {

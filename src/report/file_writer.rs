@@ -5,9 +5,10 @@ use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
     time::Duration,
 };
+
+use crate::threads;
 
 /// The time limit for writing the files before an event's line is printed; a late file is not waited for again.
 const PROMPT: Duration = Duration::from_millis(100);
@@ -50,7 +51,7 @@ impl FileWriter {
         state.jobs.insert(path.to_owned(), Box::new(job));
         if !state.started {
             let shared = Arc::clone(&self.0);
-            let thread = thread::Builder::new().name("files".into()).spawn(move || work(&shared));
+            let thread = threads::spawn("files", Box::new(move || work(&shared)));
             state.started = thread.is_ok();
         }
         self.0.changed.notify_all();

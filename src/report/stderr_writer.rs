@@ -6,13 +6,13 @@ use std::{
     collections::VecDeque,
     mem,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
     time::Duration,
 };
 
 use tokio::time::Instant;
 
 use super::streams::Stream;
+use crate::threads;
 
 /// The maximum size of the droppable lines in the queue.
 const WAITING_BYTES: usize = 1 << 20;
@@ -91,7 +91,7 @@ impl Queue {
     pub(super) fn start() -> Self {
         let shared = Arc::new(Shared::default());
         let writer = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("report".into()).spawn(move || write_all(&writer));
+        let thread = threads::spawn("report", Box::new(move || write_all(&writer)));
         Self { shared, threaded: thread.is_ok() }
     }
 
