@@ -244,8 +244,9 @@ impl Failure {
 
     /// Migrations cannot be read. A lack of descriptors, threads or memory is no fault of the folder.
     pub(crate) fn unreadable(path: &Path, error: &(dyn Error + 'static)) -> Self {
-        let why = chain(error);
-        let os_error = causes(error).find_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error());
+        let why = with_causes(error.to_string(), error.source());
+        let os_error =
+            causes(Some(error)).find_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error());
         if let Some(libc::EMFILE | libc::ENFILE | libc::EAGAIN | libc::ENOMEM) = os_error {
             return Failure::OutOfResources { doing: format!("read `{}`", path.display()), why };
         }
@@ -410,17 +411,21 @@ pub(crate) fn signal_name(signal: i32) -> String {
         .map_or_else(|_| format!("signal {signal}"), |s| s.as_str().to_owned())
 }
 
-/// An error with all its causes, joined by colons. Some libraries already have the cause in their message.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    causes(error).skip(1).fold(error.to_string(), |text, cause| {
-        let cause = cause.to_string();
-        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-    })
+/// A failure with all its causes, joined by colons.
+pub(crate) fn chain(failure: &Failure) -> String {
+    with_causes(failure.to_string(), failure.source())
 }
 
-/// The error and its causes.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    let mut next = Some(error);
+/// Some libraries already have the cause in their message.
+fn with_causes(text: String, cause: Option<&(dyn Error + 'static)>) -> String {
+    causes(cause)
+        .map(ToString::to_string)
+        .fold(text, |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
+}
+
+fn causes<'a>(
+    mut next: Option<&'a (dyn Error + 'static)>,
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     iter::from_fn(move || {
         let error = next?;
         next = error.source();

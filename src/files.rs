@@ -49,14 +49,10 @@ pub(crate) fn within<T: Send + 'static>(
 fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> impl Future<Output = io::Result<T>> {
-    let one_more = |running| (running < MAX_HANGING).then_some(running + 1);
-    let hang = |_| io::Error::other(format!("{MAX_HANGING} earlier file operations still hang"));
-    let counted = RUNNING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).map_err(hang);
-    let started = counted.and_then(|_| {
-        let counted = Counted;
+    let started = admit().map(|()| {
         threads::spawn_blocking(move || {
             let result = work();
-            drop(counted);
+            RUNNING.fetch_sub(1, Ordering::Relaxed);
             result
         })
     });
@@ -66,13 +62,13 @@ fn blocking<T: Send + 'static>(
     }
 }
 
-/// A running operation.
-struct Counted;
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        RUNNING.fetch_sub(1, Ordering::Relaxed);
-    }
+/// Counts one more operation.
+fn admit() -> io::Result<()> {
+    threads::fill_pool()?;
+    let one_more = |running| (running < MAX_HANGING).then_some(running + 1);
+    let counted = RUNNING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+    let hang = |_| io::Error::other(format!("{MAX_HANGING} earlier file operations still hang"));
+    counted.map(drop).map_err(hang)
 }
 
 /// A blocking query that is repeated: while it hangs, further calls wait for its answer and use no further thread.

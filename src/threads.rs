@@ -24,15 +24,19 @@ pub(crate) fn runtime() -> io::Result<runtime::Runtime> {
     runtime::Builder::new_current_thread().enable_all().thread_keep_alive(Duration::MAX).build()
 }
 
-/// Runs blocking work in the runtime's pool.
+/// Runs blocking work in the runtime's pool, which is filled.
 pub(crate) fn spawn_blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<task::JoinHandle<T>> {
-    // The pool panics if it has no thread and can start none. After this check it can, and its thread stays.
-    static STARTED: OnceLock<()> = OnceLock::new();
-    if STARTED.get().is_none() {
+) -> task::JoinHandle<T> {
+    task::spawn_blocking(work)
+}
+
+/// The pool panics if it has no thread and can start none. After this check it can, and its thread stays.
+pub(crate) fn fill_pool() -> io::Result<()> {
+    static FILLED: OnceLock<()> = OnceLock::new();
+    if FILLED.get().is_none() {
         let _ = spawn("check", Box::new(|| {}))?.join();
-        let _ = STARTED.set(());
+        let _ = FILLED.set(());
     }
-    Ok(task::spawn_blocking(work))
+    Ok(())
 }

@@ -30,7 +30,7 @@ pub(super) struct Check<F> {
 
 /// Turns a failure into a verdict with the failure's own hint.
 pub(super) fn failed(failure: Rc<Failure>) -> Verdict {
-    Verdict::Failed(chain(&*failure), Remedy::Failure(failure))
+    Verdict::Failed(chain(&failure), Remedy::Failure(failure))
 }
 
 pub(super) fn no_configuration() -> Verdict {
