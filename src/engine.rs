@@ -104,7 +104,8 @@ impl Engine<'_> {
                     }
                 }
             }
-            if running.is_empty() && releases.is_empty() {
+            // After a signal, the session ends with this process.
+            if running.is_empty() && (releases.is_empty() || self.interrupted.get().is_some()) {
                 break;
             }
             tokio::select! {

@@ -64,10 +64,12 @@ fn blocking<T: Send + 'static>(
 
 /// Counts one more operation.
 fn admit() -> io::Result<()> {
-    threads::fill_pool()?;
+    threads::check_thread_limit()?;
     let one_more = |running| (running < MAX_HANGING).then_some(running + 1);
     let counted = RUNNING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-    let hang = |_| io::Error::other(format!("{MAX_HANGING} earlier file operations still hang"));
+    let hang = |_| {
+        io::Error::other(format!("{MAX_HANGING} earlier file operations and name resolutions still hang"))
+    };
     counted.map(drop).map_err(hang)
 }
 

@@ -4,11 +4,16 @@
 use std::{
     io,
     os::unix::net::UnixStream,
-    sync::OnceLock,
-    thread::{Builder, JoinHandle},
+    path::Path,
+    sync::{
+        OnceLock,
+        atomic::{AtomicI32, Ordering},
+    },
+    thread::{self, Builder, JoinHandle},
     time::Duration,
 };
 
+use nix::unistd::gettid;
 use tokio::{runtime, task};
 
 /// Runs the work in its own thread. The box keeps the binary small: one function starts every thread.
@@ -24,7 +29,7 @@ pub(crate) fn runtime() -> io::Result<runtime::Runtime> {
     runtime::Builder::new_current_thread().enable_all().thread_keep_alive(Duration::MAX).build()
 }
 
-/// Runs blocking work in the runtime's pool, which is filled.
+/// Runs blocking work in the runtime's pool, after [`check_thread_limit`].
 pub(crate) fn spawn_blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> task::JoinHandle<T> {
@@ -32,11 +37,20 @@ pub(crate) fn spawn_blocking<T: Send + 'static>(
 }
 
 /// The pool panics if it has no thread and can start none. After this check it can, and its thread stays.
-pub(crate) fn fill_pool() -> io::Result<()> {
-    static FILLED: OnceLock<()> = OnceLock::new();
-    if FILLED.get().is_none() {
-        let _ = spawn("check", Box::new(|| {}))?.join();
-        let _ = FILLED.set(());
+pub(crate) fn check_thread_limit() -> io::Result<()> {
+    static CHECKED: OnceLock<()> = OnceLock::new();
+    static THREAD: AtomicI32 = AtomicI32::new(0);
+    if CHECKED.get().is_none() {
+        let _ = spawn("check", Box::new(|| THREAD.store(gettid().as_raw(), Ordering::Relaxed)))?.join();
+        // The kernel counts the thread until it has no folder.
+        let folder = format!("/proc/self/task/{}", THREAD.load(Ordering::Relaxed));
+        for _ in 0..1_000 {
+            if !Path::new(&folder).exists() {
+                break;
+            }
+            thread::yield_now();
+        }
+        let _ = CHECKED.set(());
     }
     Ok(())
 }

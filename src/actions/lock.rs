@@ -112,6 +112,10 @@ impl RunLock {
             return None;
         }
         let holder = context.database().ok()?.lock_holder().await.ok().flatten()?;
+        if holder.run.as_ref() == Some(&context.run) {
+            // Its release is not over.
+            return None;
+        }
         Some(history::with_progress(context, holder).await)
     }
 

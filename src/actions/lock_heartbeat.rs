@@ -3,7 +3,11 @@
 //! still lists it. The lock counts as lost only if nothing proves it for `[lock] silence_timeout`
 //! (`database::postgres::lock::session` explains why no other run can acquire the lock before that).
 
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -32,8 +36,11 @@ const WITNESS_TIMEOUT: Duration = Duration::from_secs(3);
 /// The time limit of a regular release.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The time limit of a release that comes while the server does not answer a check.
-const RELEASE_LIMIT: Duration = QUERY_TIMEOUT.saturating_add(RELEASE_TIMEOUT);
+/// The time limit of a release that comes during a check with all its parts. A server that is still silent is not waited for.
+const RELEASE_LIMIT: Duration = QUERY_TIMEOUT
+    .saturating_add(WITNESS_TIMEOUT)
+    .saturating_add(QUERY_TIMEOUT)
+    .saturating_add(RELEASE_TIMEOUT);
 
 /// Within this time, a holder whose session has ended notices it and has stopped all its work, also if it is not
 /// informed of the end: the end of the checks in progress, the pause, one silent query, the second connection, KILL.
@@ -47,6 +54,8 @@ pub(super) const FENCE: Duration = QUERY_TIMEOUT
 pub(super) struct LockHeartbeat {
     requests: mpsc::UnboundedSender<Request>,
     task: RefCell<Option<JoinHandle<()>>>,
+    /// A lock that is no longer needed cannot be lost.
+    released: Rc<Cell<bool>>,
 }
 
 /// A request to the task.
@@ -68,14 +77,18 @@ impl LockHeartbeat {
         lost: watch::Sender<Option<String>>,
     ) -> Self {
         let (requests, received) = mpsc::unbounded_channel();
+        let released = Rc::new(Cell::new(false));
+        let is_released = Rc::clone(&released);
         let task = tokio::task::spawn_local(async move {
             let mut holder = Holder { session, silence_timeout, processes, proved: Instant::now() };
-            if let Err(why) = holder.run(received).await {
+            if let Err(why) = holder.run(received).await
+                && !is_released.get()
+            {
                 holder.processes.kill();
                 lost.send_replace(Some(why));
             }
         });
-        Self { requests, task: RefCell::new(Some(task)) }
+        Self { requests, task: RefCell::new(Some(task)), released }
     }
 
     /// Returns true once the server has proved that the lock is held; false if it is lost.
@@ -101,6 +114,7 @@ impl LockHeartbeat {
 
     /// Releases the lock. A silent server does not delay the end: the session ends with the task.
     pub(super) async fn release(&self) {
+        self.released.set(true);
         let _ = self.requests.send(Request::Release);
         if let Some(mut task) = self.task.take()
             && Deadline::after(RELEASE_LIMIT).limit(&mut task).await.is_err()

@@ -124,7 +124,7 @@ engine! {
         fn inspect(request: &'a InspectRequest<'a>) -> Result<Inspection, DatabaseError>;
         /// Runs the statements unchanged in one message in the shared schema. `locked` means that this run holds the lock.
         fn run_sql(sql: &'a str, timeout: Duration, locked: bool, notices: NoticeSender) -> Result<(), DatabaseError>;
-        /// A description of the lock's holder. It acquires and writes nothing.
+        /// The lock's holder. It acquires and writes nothing.
         fn lock_holder() -> Result<Option<LockHolder>, DatabaseError>;
         /// Writes entries to the history. The first writer creates the tables.
         fn write_history(run: &'a str, entries: &'a [Entry]) -> Result<(), DatabaseError>;

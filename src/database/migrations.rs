@@ -70,7 +70,7 @@ pub(crate) fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
         sqlx::migrate::resolve_blocking(folder).map_err(|error| Failure::unreadable(folder, &error))?;
     let applied: BTreeSet<OsString> =
         resolved.iter().filter_map(|(_, path)| path.file_name().map(OsString::from)).into_set();
-    if let Some(why) = ignored_file(folder, &applied).map_err(|error| unreadable(error.to_string()))? {
+    if let Some(why) = ignored_file(folder, &applied).map_err(|error| Failure::unreadable(folder, &error))? {
         return Err(unreadable(why));
     }
     let mut files: BTreeMap<i64, MigrationFile> = BTreeMap::new();

@@ -99,7 +99,7 @@ macro_rules! session {
 
 session! {
     every {
-        /// Tries once. Returns a description of the current holder; None if this session now holds the lock.
+        /// Tries once. Returns the current holder; None if this session now holds the lock.
         fn try_acquire(mode: LockMode, limit: Duration) -> Result<Option<LockHolder>, DatabaseError>;
         /// Whether this session still holds the lock. An error leaves that open.
         fn check(limit: Duration) -> Result<LockState, DatabaseError>;

@@ -75,9 +75,10 @@ pub(crate) static ALL: &[&dyn Framework] = &[
     &custom::CUSTOM,
 ];
 
-/// The names of the frameworks that apply their migrations themselves.
+/// The names of the known frameworks that apply their migrations themselves.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    ALL.iter().filter(|framework| framework.external().is_some()).map(|framework| framework.name())
+    let known = ALL.iter().filter(|framework| framework.external().is_some());
+    known.map(|framework| framework.name()).filter(|name| *name != Framework::name(&custom::CUSTOM))
 }
 
 impl<'a> Project<'a> {

@@ -121,10 +121,7 @@ async fn connect_before(deadline: Deadline, addresses: &[SocketAddr]) -> Result<
 
 /// Connects to the first address that answers. Without a stream, every address is in `failures`.
 async fn race(addresses: &[SocketAddr], failures: &mut Vec<Failed>) -> Option<TcpStream> {
-    let connect = async |address| {
-        let connected = TcpStream::connect(address).await;
-        (address, connected.and_then(|stream| keep_alive(&stream).map(|()| stream)))
-    };
+    let connect = async |address| (address, TcpStream::connect(address).await.inspect(keep_alive));
     let mut attempts = FuturesUnordered::new();
     let mut addresses = addresses.iter().copied();
     loop {
@@ -143,14 +140,13 @@ async fn race(addresses: &[SocketAddr], failures: &mut Vec<Failed>) -> Option<Tc
     }
 }
 
-/// Makes the kernel end a connection whose peer is gone.
-fn keep_alive(stream: &TcpStream) -> io::Result<()> {
-    setsockopt(stream, sockopt::KeepAlive, &true)?;
-    setsockopt(stream, sockopt::TcpKeepIdle, &KEEPALIVE_IDLE)?;
-    setsockopt(stream, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL)?;
-    setsockopt(stream, sockopt::TcpKeepCount, &((GONE - KEEPALIVE_IDLE) / KEEPALIVE_INTERVAL))?;
-    setsockopt(stream, sockopt::TcpUserTimeout, &(GONE * 1_000))?;
-    Ok(())
+/// Makes the kernel end a connection whose peer is gone, if it can.
+fn keep_alive(stream: &TcpStream) {
+    let _ = setsockopt(stream, sockopt::KeepAlive, &true);
+    let _ = setsockopt(stream, sockopt::TcpKeepIdle, &KEEPALIVE_IDLE);
+    let _ = setsockopt(stream, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL);
+    let _ = setsockopt(stream, sockopt::TcpKeepCount, &((GONE - KEEPALIVE_IDLE) / KEEPALIVE_INTERVAL));
+    let _ = setsockopt(stream, sockopt::TcpUserTimeout, &(GONE * 1_000));
 }
 
 /// The cause without the standard library's decoration.

@@ -168,7 +168,10 @@ impl Queue {
                 .unwrap_or_else(PoisonError::into_inner);
             waiting = changed.0;
         }
-        waiting.given_up = waiting.has_unwritten();
+        if waiting.has_unwritten() {
+            waiting.drop_droppable();
+            waiting.given_up = true;
+        }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -282,11 +285,16 @@ mod tests {
         let queue = Queue { shared: Arc::default(), threaded: true };
         queue.line(Priority::Droppable, "output of a child".into());
         queue.line(Priority::Important, "the box".into());
-        queue.flush(Duration::from_millis(300));
-        let left: Vec<String> = queue.waiting().lines.iter().map(|(_, line)| line.clone()).collect();
-        assert_eq!(left, [dropped_text(1, false), "the box".into()]);
-        assert!(queue.waiting().given_up);
+        let lines =
+            || -> Vec<String> { queue.waiting().lines.iter().map(|(_, line)| line.clone()).collect() };
+        queue.flush(Duration::from_millis(20));
+        assert_eq!(lines(), [dropped_text(1, false), "the box".into()]);
+        // A second wait would drop this line.
+        queue.waiting().lines.push_back((Priority::Droppable, "late output".into()));
+        queue.flush(Duration::from_millis(20));
+        assert_eq!(lines().len(), 3);
         queue.line(Priority::Important, "a later box".into());
-        assert!(!queue.waiting().given_up);
+        queue.flush(Duration::from_millis(20));
+        assert_eq!(lines()[1..], [dropped_text(1, false), "the box".into(), "a later box".into()]);
     }
 }

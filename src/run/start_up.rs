@@ -116,11 +116,11 @@ pub(super) fn start_up(
             Err(engine::Blocked { step, details }) => {
                 let code = details.failure.code();
                 report.emit(&Event::Blocked { step, took, details });
-                let told = tell(exporter, notify, report, &processes, &mut signals);
+                let sent = send_failure_reports(exporter, notify, report, &processes, &mut signals);
                 if processes.shutdown().has_started() {
-                    let _ = processes.shutdown().deadline().limit(told).await;
+                    let _ = processes.shutdown().deadline().limit(sent).await;
                 } else {
-                    told.await;
+                    sent.await;
                 }
                 processes.finish(false).await;
                 code
@@ -150,7 +150,7 @@ fn shutdown_budget(plan: &Plan, config: &Config) -> Duration {
 }
 
 /// Sends the trace and the notification of a failure. A signal changes nothing any more.
-async fn tell(
+async fn send_failure_reports(
     exporter: Option<&Exporter>,
     notify: Option<&config::Notify>,
     report: &Report,

@@ -96,9 +96,9 @@ fn an_attacked_server_loses_nothing() {
         let proxy = Proxy::to(server.port(), Some(Plan { at: *at, side: *side, what: Disturbance::Hold }));
         let (project, running) = start(&project, &url(proxy.port()));
         let reached = proxy.reached(&running);
-        let sessions = strike(&mut server, *fault);
+        let sessions = inject_fault(&mut server, *fault);
         proxy.release();
-        hold(sessions);
+        hold_connections(sessions);
         let outcome = running.wait();
         proxy.close();
         recover(&mut server, *fault);
@@ -123,8 +123,8 @@ fn a_server_attacked_at_any_instant_loses_nothing() {
         renew(&server);
         let (project, running) = start(&project, &url(server.port()));
         thread::sleep(whole.mul_f64(random.f64()));
-        let sessions = strike(&mut server, *fault);
-        hold(sessions);
+        let sessions = inject_fault(&mut server, *fault);
+        hold_connections(sessions);
         let outcome = running.wait();
         recover(&mut server, *fault);
         judge(&project, &url(server.port()), &outcome, codes(*fault));
@@ -133,7 +133,7 @@ fn a_server_attacked_at_any_instant_loses_nothing() {
 }
 
 /// Makes the fault happen; the result is the sessions that use every connection.
-fn strike(server: &mut Server, fault: Fault) -> Vec<Session> {
+fn inject_fault(server: &mut Server, fault: Fault) -> Vec<Session> {
     match fault {
         Fault::Restart(signal) => {
             server.signal(signal);
@@ -149,7 +149,7 @@ fn strike(server: &mut Server, fault: Fault) -> Vec<Session> {
     Vec::new()
 }
 
-fn hold(sessions: Vec<Session>) {
+fn hold_connections(sessions: Vec<Session>) {
     if !sessions.is_empty() {
         thread::sleep(Duration::from_secs(2));
         drop(sessions);

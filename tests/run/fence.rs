@@ -84,7 +84,7 @@ fn a_short_silence_of_the_server_stops_nothing() {
 }
 
 #[test]
-fn the_release_of_the_lock_waits_neither_for_a_silent_server_nor_despite_a_signal() {
+fn a_silent_server_does_not_block_the_release_of_the_lock() {
     let server = Server::start("");
     let steps = "\n[[step]]\nname = \"last change\"\n\
                  command = { run = [\"true\"], once_per_release = true }\n\
@@ -119,18 +119,14 @@ fn the_release_of_the_lock_waits_neither_for_a_silent_server_nor_despite_a_signa
 
 /// A run of a slow project with this silence time-out that migrates and reaches the server only through the proxy.
 fn holder_behind_proxy(silence_timeout: &str) -> (Proxy, Project, Running) {
-    let (proxy, project) = behind_proxy(silent_for(slow(), silence_timeout));
+    let (server, port) = server();
+    let proxy = Proxy::to(port);
+    let project = silent_for(slow(), silence_timeout);
+    let through = project.database.url().replace(&server, &format!("127.0.0.1:{}", proxy.port()));
+    let project = project.env("DATABASE_URL", &through);
     let holder = project.portcullis.spawn(["run"]);
     until_migrating(&project);
     (proxy, project, holder)
-}
-
-/// The project, which reaches the server only through the proxy.
-fn behind_proxy(project: Project) -> (Proxy, Project) {
-    let (server, port) = server();
-    let proxy = Proxy::to(port);
-    let through = project.database.url().replace(&server, &format!("127.0.0.1:{}", proxy.port()));
-    (proxy, project.env("DATABASE_URL", &through))
 }
 
 fn without_proxy(project: Project) -> Project {

@@ -48,6 +48,9 @@ impl Server {
     /// A new server that can speak this language, too (`lc_messages`).
     pub fn translated(language: &str) -> Self {
         let mut server = Self::start("");
+        let folder = Path::new("/usr/share/locale").join(language.split('_').next().unwrap());
+        let catalogue = folder.join(format!("LC_MESSAGES/postgres-{}.mo", debian().0));
+        assert!(catalogue.exists(), "{} is missing: let dpkg install translations", catalogue.display());
         let locales = server.folder().join(LOCALES);
         fs::create_dir(&locales).unwrap();
         let name = format!("{language}.UTF-8");

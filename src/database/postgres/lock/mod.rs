@@ -40,7 +40,7 @@ impl Postgres {
         let mut connection = connect::connect(self.direct()).await?;
         let rows = connection.rows(&holder(&run_held(self.run_key()))).await;
         connection.close().await;
-        rows.and_then(|rows| described(&rows)).map_err(DatabaseError::from)
+        rows.and_then(|rows| read_holder(&rows)).map_err(DatabaseError::from)
     }
 
     /// Records that programs of this run may change the database until it releases the lock.
@@ -109,7 +109,7 @@ fn holder(which: &str) -> String {
 }
 
 /// The holder in a row of [`holder`]; None if no session holds the lock.
-fn described(rows: &[Row]) -> Result<Option<LockHolder>, QueryError> {
+fn read_holder(rows: &[Row]) -> Result<Option<LockHolder>, QueryError> {
     let Some(row) = rows.first() else { return Ok(None) };
     let (who, others, run) = (connect::text(row, 0)?, connect::text(row, 1)?, connect::text(row, 2)?);
     let words = who.map(|who| match others.as_deref() {

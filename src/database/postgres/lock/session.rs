@@ -28,7 +28,7 @@ use super::{
         quote::literal,
         run_migration::{self, Lifetime},
     },
-    RUN, attempt, described, holder, just_ended, orphaned_backends, pooler, programs, run_held, schema_key,
+    RUN, attempt, holder, just_ended, orphaned_backends, pooler, programs, read_holder, run_held, schema_key,
     sqlx_held,
 };
 use crate::{
@@ -79,9 +79,13 @@ impl Postgres {
     ) -> Result<Session, DatabaseError> {
         // The probe reports why a connection is impossible. Both together detect a pooler.
         let name = format!("portcullis {run}");
+        let mut config = self.direct().clone();
+        // The kernel ends the silent session together with the server.
+        let silent = (silence + MARGIN).as_millis().to_string();
+        config.parameters.entry("tcp_user_timeout".into()).or_insert(silent);
         let (mut probe, mut listener) = tokio::try_join!(
             run_migration::primary_once(self.direct(), "portcullis"),
-            connect::connect_once(self.direct(), Some(&name))
+            connect::connect_once(&config, Some(&name))
         )?;
         let pooled = pooler::is_pooled(&mut probe, &mut listener, Deadline::after(QUERY_TIMEOUT)).await;
         probe.close().await;
@@ -139,13 +143,13 @@ impl Session {
         }
         let who = if acquired(0) {
             let rows = self.ask(&holder(&sqlx_held(sqlx)), limit).await?;
-            described(&rows).map(|who| {
+            read_holder(&rows).map(|who| {
                 let words = who.unwrap_or_else(just_ended).words;
                 LockHolder { words: format!("a program that migrates with sqlx: {words}"), run: None }
             })
         } else {
             let rows = self.ask(&holder(&run_held(key)), limit).await?;
-            described(&rows).map(|who| who.unwrap_or_else(just_ended))
+            read_holder(&rows).map(|who| who.unwrap_or_else(just_ended))
         };
         self.release_lock(limit, false).await?;
         who.map(Some).map_err(DatabaseError::from)
