@@ -183,7 +183,17 @@ fn says_why(fault: Fault, outcome: &Outcome) {
     let shown = outcome.failure_box().split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
     let words: &[&str] = match fault {
         Fault::ReadOnly => &["read-only"],
-        _ => &["connect", "shutting down", "terminat", "session", "starting up", "eof", "reset", "refused"],
+        _ => &[
+            "connect",
+            "shutting down",
+            "terminat",
+            "session",
+            "starting up",
+            "eof",
+            "reset",
+            "refused",
+            "broken pipe",
+        ],
     };
     assert!(words.iter().any(|word| shown.contains(word)), "{fault:?}: {outcome}");
 }
