@@ -204,7 +204,7 @@ const SESSIONS: &str = "FROM pg_stat_activity WHERE datname = current_database()
 fn kill_backend(server: &Server) {
     let newest = format!("SELECT pid::text {SESSIONS} ORDER BY backend_start DESC LIMIT 1");
     for pid in server.column(TRY, &newest) {
-        // The session may have ended meanwhile.
+        // The backend may have exited already.
         let _ = kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL);
     }
 }
